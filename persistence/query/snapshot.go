@@ -54,10 +54,13 @@ type Saved struct {
 
 // Keep says which events an owner still needs, in terms that a journal understands. A journal may only ever
 // remove events at or below Watermark that are neither at or after a held id's next sequence number nor parked.
-// The event at the watermark itself stays too.
+// The anchor stays too.
 type Keep struct {
 	// Watermark is the offset at or below which everything is published, held or parked.
 	Watermark Offset
+	// Anchor is the last event at or below Watermark. It proves, after a restart, that this is still the
+	// history in which the watermark was reached. Its zero value means that there is none yet.
+	Anchor Pointer
 	// Held maps each held persistence id to the next sequence number that is to be published.
 	Held map[string]int64
 	// Parked are the events that were given up on.

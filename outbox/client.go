@@ -1,0 +1,222 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	outboxv1 "github.com/protoactor-contrib/protoactor-outbox/proto/outbox/v1"
+)
+
+// Client talks to an outbox. It holds nothing open and is safe for concurrent use. Every method returns when ctx ends,
+// with its error; [ErrStopped] when the outbox has stopped or stops before it has answered.
+//
+// The outbox may run in another process, if [WithAuthorize] lets the commands in.
+type Client struct {
+	system *actor.ActorSystem
+	pid    *actor.PID
+}
+
+// NewClient returns a client for the outbox with this PID. The root context is that of the caller's actor system.
+func NewClient(root *actor.RootContext, pid *actor.PID) *Client {
+	return &Client{system: root.ActorSystem(), pid: pid}
+}
+
+// Status tells how the outbox is.
+func (c *Client) Status(ctx context.Context) (*outboxv1.Status, error) {
+	answer, err := c.ask(ctx, &outboxv1.GetStatus{})
+	if err != nil {
+		return nil, err
+	}
+	if s, ok := answer.(*outboxv1.Status); ok {
+		return s, nil
+	}
+	return nil, replyError(answer)
+}
+
+// WaitPublished waits until the event is published. Sequence number 0 means the last event of the id that is committed
+// now. It returns a *[ParkedError] if the event was given up on, [ErrNotFound] or [ErrFiltered] if it will never be
+// published, and [ErrUnavailable] if the journal does not answer.
+func (c *Client) WaitPublished(ctx context.Context, persistenceID string, sequenceNumber int64) error {
+	answer, err := c.ask(ctx, &outboxv1.WaitPublished{PersistenceId: text(persistenceID), SequenceNumber: sequenceNumber})
+	if err != nil {
+		return err
+	}
+	if r, ok := answer.(*outboxv1.Reply); ok && r.GetCode() == outboxv1.Code_CODE_PARKED {
+		return &ParkedError{PersistenceID: persistenceID, SequenceNumber: sequenceNumber, Reason: r.GetError()}
+	}
+	return replyError(answer)
+}
+
+// Flush waits until everything that was committed before the call is published or parked, and the offsets that say
+// so are saved.
+func (c *Client) Flush(ctx context.Context) error {
+	answer, err := c.ask(ctx, &outboxv1.Flush{})
+	if err != nil {
+		return err
+	}
+	return replyError(answer)
+}
+
+// Drain stops the outbox in good order: it reads nothing more, waits up to the deadline for what is in flight, saves
+// its offsets and stops. It returns when that is done: [ErrDrainDeadline] if the deadline came first, in which case the
+// outbox has stopped all the same and whatever was not saved will be published again. A drain cannot be taken back.
+func (c *Client) Drain(ctx context.Context, deadline time.Duration) error {
+	answer, err := c.ask(ctx, &outboxv1.Drain{Deadline: durationpb.New(deadline)})
+	if err != nil {
+		return err
+	}
+	if err := replyError(answer); err != nil {
+		return err
+	}
+	if err := c.Wait(ctx); !errors.Is(err, ErrStopped) {
+		return err
+	}
+	return nil // it was gone before we looked
+}
+
+// Wait waits until the outbox has stopped and returns why: nil if it was told to or drained, otherwise the error of
+// its [*Stopped]. If it had stopped before the call, the reason is no longer known and the error is [ErrStopped].
+func (c *Client) Wait(ctx context.Context) error {
+	stopped := make(chan *Stopped, 1)
+	subscription := c.system.EventStream.Subscribe(func(event interface{}) {
+		if s, ok := event.(*Stopped); ok && s.PID.Equal(c.pid) {
+			select {
+			case stopped <- s:
+			default:
+			}
+		}
+	})
+	defer c.system.EventStream.Unsubscribe(subscription)
+	call := c.open()
+	defer call.close()
+	select {
+	case <-call.gone:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case s := <-stopped:
+		return s.Err
+	default:
+		return ErrStopped
+	}
+}
+
+// ask sends a message and waits for its answer.
+func (c *Client) ask(ctx context.Context, message proto.Message) (any, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	call := c.open()
+	defer call.close()
+	if c.local() {
+		c.system.Root.RequestWithCustomSender(c.pid, command{message}, call.pid)
+	} else {
+		c.system.Root.RequestWithCustomSender(c.pid, message, call.pid)
+	}
+	select {
+	case answer := <-call.answers:
+		return answer, nil
+	case <-call.gone:
+		select {
+		case answer := <-call.answers:
+			return answer, nil
+		default:
+			return nil, ErrStopped
+		}
+	case <-ctx.Done():
+		if c.local() {
+			c.system.Root.RequestWithCustomSender(c.pid, abandon{}, call.pid)
+		}
+		return nil, ctx.Err()
+	}
+}
+
+func (c *Client) local() bool {
+	return c.pid.Address == c.system.Address() || c.pid.Address == "nonhost"
+}
+
+// call is a process that an outbox can answer to, and that is told when the outbox is gone. The framework's future
+// would not be: a stop drops queued messages without a word.
+type call struct {
+	client  *Client
+	pid     *actor.PID
+	answers chan any
+	gone    chan struct{}
+}
+
+func (c *Client) open() *call {
+	cl := &call{client: c, answers: make(chan any, 1), gone: make(chan struct{}, 1)}
+	// A fresh id of the registry's own making cannot be taken.
+	cl.pid, _ = c.system.ProcessRegistry.Add(cl, "outbox-call"+c.system.ProcessRegistry.NextId())
+	cl.toOutbox(&actor.Watch{Watcher: cl.pid})
+	return cl
+}
+
+func (cl *call) close() {
+	cl.client.system.ProcessRegistry.Remove(cl.pid)
+	cl.toOutbox(&actor.Unwatch{Watcher: cl.pid})
+}
+
+// toOutbox sends a system message. If there is no such process, the dead letters answer a Watch in its stead.
+func (cl *call) toOutbox(message any) {
+	process, _ := cl.client.system.ProcessRegistry.Get(cl.client.pid)
+	process.SendSystemMessage(cl.client.pid, message)
+}
+
+// SendUserMessage implements actor.Process.
+func (cl *call) SendUserMessage(_ *actor.PID, message interface{}) {
+	_, answer, _ := actor.UnwrapEnvelope(message)
+	if _, dead := answer.(*actor.DeadLetterResponse); dead {
+		cl.SendSystemMessage(nil, &actor.Terminated{})
+		return
+	}
+	select {
+	case cl.answers <- answer:
+	default:
+	}
+}
+
+// SendSystemMessage implements actor.Process.
+func (cl *call) SendSystemMessage(_ *actor.PID, message interface{}) {
+	if _, ok := message.(*actor.Terminated); ok {
+		select {
+		case cl.gone <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Stop implements actor.Process.
+func (*call) Stop(*actor.PID) {}
+
+func replyError(answer any) error {
+	r, ok := answer.(*outboxv1.Reply)
+	if !ok {
+		return fmt.Errorf("the outbox answered with a %T", answer)
+	}
+	sentinel, known := map[outboxv1.Code]error{
+		outboxv1.Code_CODE_STOPPED:      ErrStopped,
+		outboxv1.Code_CODE_DEADLINE:     ErrDrainDeadline,
+		outboxv1.Code_CODE_NOT_FOUND:    ErrNotFound,
+		outboxv1.Code_CODE_FILTERED:     ErrFiltered,
+		outboxv1.Code_CODE_UNAUTHORIZED: ErrUnauthorized,
+		outboxv1.Code_CODE_UNAVAILABLE:  ErrUnavailable,
+	}[r.GetCode()]
+	switch {
+	case r.GetCode() == outboxv1.Code_CODE_OK:
+		return nil
+	case !known:
+		return fmt.Errorf("the outbox answered %v: %s", r.GetCode(), r.GetError())
+	case r.GetError() == "" || r.GetError() == sentinel.Error():
+		return sentinel
+	default:
+		return fmt.Errorf("%w: %s", sentinel, r.GetError())
+	}
+}

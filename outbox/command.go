@@ -1,0 +1,216 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/protoactor-contrib/protoactor-outbox/outbox/internal/ledger"
+	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
+	outboxv1 "github.com/protoactor-contrib/protoactor-outbox/proto/outbox/v1"
+)
+
+// command wraps a message of the same process's Client: it cannot come from elsewhere.
+type command struct{ message proto.Message }
+
+// abandon takes back what its sender had asked for.
+type abandon struct{}
+
+// commands are those that are not yet answered.
+type commands struct {
+	last    uint64
+	pending map[uint64]pendingCommand // by token
+	early   []earlyCommand            // came before the offsets were recovered
+}
+
+type pendingCommand struct{ sender *actor.PID }
+
+type earlyCommand struct {
+	sender  *actor.PID
+	message proto.Message
+}
+
+// located says where in the journal a command's event is.
+type located struct {
+	incarnation uint64
+	token       uint64
+	input       ledger.Input
+	code        outboxv1.Code // if it is not
+	err         error
+}
+
+const defaultDrain = 10 * time.Second
+
+func (o *outbox) bareCommand(c actor.Context, message any) {
+	if o.authorize == nil {
+		o.answer(c, c.Sender(), outboxv1.Code_CODE_UNAUTHORIZED, errors.New("this outbox takes no bare commands: spawn it with WithAuthorize, or use a Client of its own actor system"))
+		return
+	}
+	if err := o.authorize(c); err != nil {
+		o.answer(c, c.Sender(), outboxv1.Code_CODE_UNAUTHORIZED, err)
+		return
+	}
+	o.command(c, message.(proto.Message))
+}
+
+func (o *outbox) command(c actor.Context, message proto.Message) {
+	o.carryOut(c, c.Sender(), message)
+}
+
+func (o *outbox) carryOut(c actor.Context, sender *actor.PID, message proto.Message) {
+	if _, ok := message.(*outboxv1.GetStatus); ok {
+		if sender != nil {
+			c.Send(sender, o.status())
+		}
+		return
+	}
+	if o.stopping {
+		o.answer(c, sender, outboxv1.Code_CODE_STOPPED, ErrStopped)
+		return
+	}
+	if o.ledger == nil {
+		if _, ok := message.(*outboxv1.Drain); ok {
+			o.answer(c, sender, outboxv1.Code_CODE_OK, nil) // there is nothing to wait for
+			o.giveUp(c, nil)
+			return
+		}
+		o.commands.early = append(o.commands.early, earlyCommand{sender, message})
+		return
+	}
+	o.commands.last++
+	token := o.commands.last
+	o.commands.pending[token] = pendingCommand{sender: sender}
+	switch m := message.(type) {
+	case *outboxv1.Drain:
+		deadline := defaultDrain
+		if m.GetDeadline() != nil {
+			deadline = m.GetDeadline().AsDuration()
+		}
+		o.log.Info("outbox drains", slog.Duration("deadline", deadline))
+		o.step(c, ledger.Drain{Token: token, Deadline: o.clock().Add(deadline)})
+	case *outboxv1.Flush:
+		o.locate(c, token, func(ctx context.Context) (ledger.Input, outboxv1.Code, error) {
+			head, err := o.journal.Head(ctx)
+			if err != nil {
+				return nil, outboxv1.Code_CODE_UNAVAILABLE, err
+			}
+			return ledger.Flush{Token: token, Offset: head.Offset}, 0, nil
+		})
+	case *outboxv1.WaitPublished:
+		o.locate(c, token, func(ctx context.Context) (ledger.Input, outboxv1.Code, error) {
+			return o.locateEvent(ctx, token, m.GetPersistenceId(), m.GetSequenceNumber())
+		})
+	}
+}
+
+// locate asks the journal about a command, off the mailbox.
+func (o *outbox) locate(c actor.Context, token uint64, look func(context.Context) (ledger.Input, outboxv1.Code, error)) {
+	root, self, incarnation := c.ActorSystem().Root, c.Self(), o.incarnation
+	o.background.run(o.settings.ledger.ReadTimeout, func(ctx context.Context) error {
+		in, code, err := look(ctx)
+		root.Send(self, located{incarnation, token, in, code, err})
+		return nil
+	}, func(err error) {
+		root.Send(self, located{incarnation, token, nil, outboxv1.Code_CODE_UNAVAILABLE, err})
+	})
+}
+
+func (o *outbox) locateEvent(ctx context.Context, token uint64, id string, seq int64) (ledger.Input, outboxv1.Code, error) {
+	if seq == 0 {
+		last, err := o.journal.LastSequenceNumber(ctx, id)
+		if err != nil {
+			return nil, outboxv1.Code_CODE_UNAVAILABLE, err
+		}
+		seq = last
+	}
+	events, _, err := o.journal.EventsByPersistenceID(ctx, id, seq, query.Limits{Events: 1})
+	switch {
+	case errors.Is(err, query.ErrInvalidID):
+		return nil, outboxv1.Code_CODE_NOT_FOUND, err
+	case err != nil:
+		return nil, outboxv1.Code_CODE_UNAVAILABLE, err
+	case len(events) == 0 || events[0].SequenceNumber != seq:
+		return nil, outboxv1.Code_CODE_NOT_FOUND, fmt.Errorf("%q has no event %d", id, seq)
+	case !o.settings.ledger.Filter.Matches(&events[0]):
+		return nil, outboxv1.Code_CODE_FILTERED, fmt.Errorf("event %s", events[0].ID())
+	}
+	return ledger.AwaitSettled{Token: token, PersistenceID: id, SequenceNumber: seq, Offset: events[0].Offset}, 0, nil
+}
+
+func (o *outbox) located(c actor.Context, m located) {
+	p, ok := o.commands.pending[m.token]
+	if !ok {
+		return // abandoned
+	}
+	if m.input == nil {
+		delete(o.commands.pending, m.token)
+		o.answer(c, p.sender, m.code, m.err)
+		return
+	}
+	o.step(c, m.input)
+}
+
+// unstash carries out what came before the offsets were recovered.
+func (o *outbox) unstash(c actor.Context) {
+	early := o.commands.early
+	o.commands.early = nil
+	for _, e := range early {
+		o.carryOut(c, e.sender, e.message)
+	}
+}
+
+func (o *outbox) reply(c actor.Context, e ledger.Reply) {
+	p, ok := o.commands.pending[e.Token]
+	if !ok {
+		return
+	}
+	delete(o.commands.pending, e.Token)
+	var parked *ParkedError
+	switch {
+	case e.Err == nil:
+		o.answer(c, p.sender, outboxv1.Code_CODE_OK, nil)
+	case errors.As(e.Err, &parked):
+		o.answer(c, p.sender, outboxv1.Code_CODE_PARKED, errors.New(parked.Reason))
+	case errors.Is(e.Err, ErrDrainDeadline):
+		o.answer(c, p.sender, outboxv1.Code_CODE_DEADLINE, nil)
+	default:
+		o.answer(c, p.sender, outboxv1.Code_CODE_STOPPED, e.Err)
+	}
+}
+
+func (o *outbox) answer(c actor.Context, to *actor.PID, code outboxv1.Code, err error) {
+	if to == nil {
+		return // sent without asking for an answer
+	}
+	r := &outboxv1.Reply{Code: code}
+	if err != nil {
+		r.Error = text(err.Error())
+	}
+	c.Send(to, r)
+}
+
+// abandon forgets what the sender had asked for; its Client has stopped waiting.
+func (o *outbox) abandon(c actor.Context, _ abandon) {
+	for token, p := range o.commands.pending {
+		if p.sender.Equal(c.Sender()) {
+			delete(o.commands.pending, token)
+			o.step(c, ledger.Cancel{Token: token})
+		}
+	}
+}
+
+// refusePending answers those who still wait when the outbox has stopped.
+func (o *outbox) refusePending(c actor.Context) {
+	for _, p := range o.commands.pending {
+		o.answer(c, p.sender, outboxv1.Code_CODE_STOPPED, ErrStopped)
+	}
+	for _, e := range o.commands.early {
+		o.answer(c, e.sender, outboxv1.Code_CODE_STOPPED, ErrStopped)
+	}
+	o.commands.pending, o.commands.early = nil, nil
+}

@@ -1,0 +1,112 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/protoactor-contrib/protoactor-outbox/actor/publisher"
+	"github.com/protoactor-contrib/protoactor-outbox/outbox/internal/ledger"
+	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
+	outboxv1 "github.com/protoactor-contrib/protoactor-outbox/proto/outbox/v1"
+)
+
+// perform runs an effect off the mailbox; what it returns comes back as an input of this instance's ledger.
+func (o *outbox) perform(c actor.Context, do func(context.Context) (ledger.Input, error), failed func(error) ledger.Input) {
+	root, self, incarnation := c.ActorSystem().Root, c.Self(), o.incarnation
+	o.background.run(o.settings.ledger.ReadTimeout, func(ctx context.Context) error {
+		in, err := do(ctx)
+		if err == nil {
+			root.Send(self, happened{incarnation, in})
+		}
+		return err
+	}, func(err error) { root.Send(self, happened{incarnation, failed(err)}) })
+}
+
+func (o *outbox) readFeed(c actor.Context, e ledger.ReadFeed) {
+	o.perform(c, func(ctx context.Context) (ledger.Input, error) {
+		page, err := o.journal.Events(ctx, e.After, o.settings.ledger.Filter, e.Limits)
+		return ledger.FeedPage{Read: e.Read, Page: page}, err
+	}, func(err error) ledger.Input { return ledger.FeedFailed{Read: e.Read, Err: err} })
+}
+
+func (o *outbox) readStream(c actor.Context, e ledger.ReadStream) {
+	o.perform(c, func(ctx context.Context) (ledger.Input, error) {
+		events, more, err := o.journal.EventsByPersistenceID(ctx, e.PersistenceID, e.From, e.Limits)
+		return ledger.StreamPage{Read: e.Read, Events: events, More: more}, err
+	}, func(err error) ledger.Input { return ledger.StreamFailed{Read: e.Read, Err: err} })
+}
+
+func (o *outbox) save(c actor.Context, e ledger.Save) {
+	saved := o.encode(e)
+	o.perform(c, func(ctx context.Context) (ledger.Input, error) {
+		result, err := o.store(ctx, saved)
+		return ledger.Saved{Index: e.Index, Result: result, Err: err}, nil
+	}, func(err error) ledger.Input { return ledger.Saved{Index: e.Index, Err: err} })
+}
+
+// store saves a snapshot. Where the outcome is not known, it looks.
+func (o *outbox) store(ctx context.Context, s query.Saved) (ledger.SaveResult, error) {
+	err := o.snapshots.Save(ctx, o.key(), s)
+	switch {
+	case err == nil:
+		return ledger.SaveOK, nil
+	case errors.Is(err, query.ErrFenced):
+		return ledger.SaveFenced, err
+	}
+	now, loadErr := o.snapshots.Load(ctx, o.key())
+	switch {
+	case loadErr != nil:
+		return ledger.SaveFailed, fmt.Errorf("save snapshot %d: %w", s.Index, err)
+	case now.Epoch != s.Epoch:
+		return ledger.SaveFenced, query.ErrFenced
+	case now.Index == s.Index:
+		return ledger.SaveOK, nil
+	default:
+		return ledger.SaveFailed, fmt.Errorf("save snapshot %d: %w", s.Index, err)
+	}
+}
+
+func (o *outbox) dispatch(c actor.Context, e ledger.Dispatch) {
+	c.Request(o.publishers.lanes[e.Lane].pid, &outboxv1.PublishRequest{
+		Outbox:     o.name,
+		Epoch:      o.owner.epoch,
+		Generation: e.Generation,
+		Batch:      e.Batch,
+		Timeout:    o.publishers.timeout,
+		Events:     publisher.WireEvents(e.Events),
+	})
+}
+
+// published translates a publisher's answer. Whatever it does not say, or says in a way that we do not know, counts as
+// unknown.
+func published(m *outboxv1.PublishResponse) ledger.Published {
+	p := ledger.Published{Generation: m.GetGeneration(), Batch: m.GetBatch(), Outcome: outcome(m.GetOutcome()), Err: m.GetError()}
+	if n := len(m.GetResults()); n > 0 {
+		p.Results = make([]ledger.Result, 0, n)
+	}
+	for _, r := range m.GetResults() {
+		p.Results = append(p.Results, ledger.Result{
+			Index:      int(r.GetIndex()),
+			Outcome:    outcome(r.GetOutcome()),
+			RetryAfter: max(0, r.GetRetryAfter().AsDuration()),
+			Err:        r.GetError(),
+		})
+	}
+	return p
+}
+
+func outcome(o outboxv1.Outcome) ledger.Outcome {
+	switch o {
+	case outboxv1.Outcome_OUTCOME_OK:
+		return ledger.OK
+	case outboxv1.Outcome_OUTCOME_RETRY:
+		return ledger.Retry
+	case outboxv1.Outcome_OUTCOME_PERMANENT:
+		return ledger.Permanent
+	default:
+		return ledger.Unknown
+	}
+}

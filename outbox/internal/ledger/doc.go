@@ -1,0 +1,29 @@
+// Package ledger is the pure core of the outbox: the rules that decide what is read, what is sent to which
+// publisher, what is held or parked, when the offset moves and what a snapshot says.
+//
+// It owns every such rule and nothing else. It is a state machine: [Ledger.Step] takes one [Input] and the
+// current time and returns the [Effect] values that its caller must carry out; the outcome of an effect comes
+// back as a later input, or never. There is no actor, clock, goroutine, randomness, log or I/O in it, so that
+// it can be simulated by seed, millions of times.
+//
+// # How an event travels
+//
+// A [FeedPage] puts events into the window, in offset order. Each belongs to a stream (its persistence id), and
+// each stream to a lane. The pump forms batches from the streams that are ready, at most one batch per stream at
+// a time, and the outcome ([Published]) settles events from the head of their stream. The watermark is the
+// longest prefix of the window in which everything is settled, parked or held.
+//
+// A stream that fails while others get through, or that stands in everybody's way, is held: its events leave the
+// window, only its next sequence number is kept, and it catches up by reads of its own until it has been settled
+// through everything that the feed passed over. Then it rejoins the feed.
+//
+// # Not obvious
+//
+//   - A stream stays in the snapshot after it has rejoined, for as long as it was settled beyond the watermark
+//     (it is "ahead"): otherwise a crash would repeat events that a snapshot had recorded as settled.
+//   - Unsaved events are counted at their first dispatch and uncounted when a snapshot that records them is known
+//     to be saved. When that budget is used up and no save can free any of it, because an event that was never
+//     sent pins the watermark, that event's stream is held: this is what keeps the bound from being a deadlock.
+//   - While nothing at all gets through (an outage) no stream becomes held: it is the sink, not the ids.
+//   - An answer that is missing is an answer too: every effect has a time limit here, whatever its executor does.
+package ledger

@@ -1,0 +1,149 @@
+package ledger
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
+)
+
+// feed is the tail of the journal.
+type feed struct {
+	position query.Offset // up to which it was read
+	reading  uint64       // the unanswered read, 0 if none
+	deadline time.Time    // of that read
+	due      time.Time    // of the next one
+	woken    bool         // while reading: the journal has grown since
+	failures int
+}
+
+func (f *feed) wake(now time.Time) {
+	if f.reading != 0 {
+		f.woken = true
+	} else if f.failures == 0 && now.Before(f.due) {
+		f.due = now
+	}
+}
+
+// readFeed asks for the next page, if one is due and there is room for it.
+func (l *Ledger) readFeed() {
+	f := &l.feed
+	if f.reading != 0 || l.now.Before(f.due) || l.outage.on || l.heldCount() >= l.cfg.MaxHeld {
+		return
+	}
+	limits := query.Limits{
+		Events: min(l.cfg.Page.Events, l.cfg.Window.Events-l.window.len()),
+		Bytes:  min(l.cfg.Page.Bytes, l.cfg.Window.Bytes-l.window.bytes),
+	}
+	// Small pages would cost a round trip each: wait until a good part of one fits.
+	if l.window.len() > 0 && (limits.Events < (l.cfg.Page.Events+3)/4 || limits.Bytes < (l.cfg.Page.Bytes+3)/4) {
+		return
+	}
+	l.readID++
+	f.reading, f.deadline, f.woken = l.readID, l.now.Add(l.cfg.ReadTimeout), false
+	l.emit(ReadFeed{Read: f.reading, After: f.position, Limits: limits})
+}
+
+func (l *Ledger) feedPage(in FeedPage) {
+	f := &l.feed
+	if in.Read == 0 || in.Read != f.reading {
+		return
+	}
+	f.reading, f.failures = 0, 0
+	l.counters.lastRead = l.now
+	page := in.Page
+	if err := l.checkPage(page); err != nil {
+		l.stop(err)
+		return
+	}
+	for i := range page.Events {
+		if err := l.pass(&page.Events[i]); err != nil {
+			l.stop(err)
+			return
+		}
+	}
+	f.position = page.Next
+	switch {
+	case page.More || f.woken:
+		f.due = l.now
+	case len(page.Events) > 0:
+		f.due = l.now.Add(l.cfg.PollInterval)
+	default:
+		f.due = l.now.Add(l.cfg.IdlePollInterval)
+	}
+}
+
+func (l *Ledger) checkPage(page query.Page) error {
+	last := l.feed.position
+	for i := range page.Events {
+		e := &page.Events[i]
+		if e.Offset <= last {
+			return fmt.Errorf("%w: it answered event %s at offset %d after offset %d", ErrBrokenJournal, e.ID(), e.Offset, last)
+		}
+		last = e.Offset
+	}
+	if page.Next < last {
+		return fmt.Errorf("%w: a page that reaches offset %d says that it is complete up to %d", ErrBrokenJournal, last, page.Next)
+	}
+	return nil
+}
+
+// pass takes one event of the feed: into the window, or over it.
+func (l *Ledger) pass(e *query.Event) error {
+	if l.parked.has(e.PersistenceID, e.SequenceNumber) {
+		return nil
+	}
+	st := l.streams[e.PersistenceID]
+	switch {
+	case st == nil:
+		st = l.newStream(e.PersistenceID)
+		st.next = e.SequenceNumber
+	case e.SequenceNumber < st.next:
+		return nil // settled in an earlier life, or by catching up
+	case st.held:
+		st.through = max(st.through, e.SequenceNumber)
+		l.wantCatchUp(st)
+		return nil
+	case len(st.queue) > 0 && e.SequenceNumber <= st.queue[len(st.queue)-1].event.SequenceNumber:
+		return fmt.Errorf("%w: event %s has a greater offset than event %s", ErrBrokenJournal,
+			e.ID(), st.queue[len(st.queue)-1].event.ID())
+	}
+	size := e.Size()
+	if l.window.len() == 0 {
+		l.window.frontSince = l.now
+	}
+	st.push(e, l.window.push(e, size), size)
+	l.makeReady(st)
+	// A hot stream would fill the window and make everybody wait for it.
+	if (len(st.queue) > l.cfg.Window.Events/4 || st.bytes > l.cfg.Window.Bytes/4) && l.window.len() > len(st.queue) && !l.outage.on {
+		l.hold(st)
+	}
+	return nil
+}
+
+func (l *Ledger) feedFailed(read uint64, err error) {
+	f := &l.feed
+	if read == 0 || read != f.reading {
+		return
+	}
+	f.reading = 0
+	f.failures++
+	f.due = l.now.Add(l.backoff(f.failures))
+	l.counters.lastErr = err.Error()
+}
+
+var errReadTimeout = errors.New("the journal did not answer in time")
+
+func (l *Ledger) expireReads() {
+	if l.feed.reading != 0 && !l.now.Before(l.feed.deadline) {
+		l.feedFailed(l.feed.reading, errReadTimeout)
+	}
+	for i := 0; i < len(l.catchUp.reads); {
+		if r := l.catchUp.reads[i]; !l.now.Before(r.deadline) {
+			l.streamFailed(r.id, errReadTimeout) // removes reads[i]
+		} else {
+			i++
+		}
+	}
+}

@@ -1,0 +1,218 @@
+package ledger
+
+import (
+	"time"
+
+	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
+)
+
+// catchUp is the reading for held streams.
+type catchUp struct {
+	queue  []*stream // want to read, in order
+	active int       // streams that are reading or have events in memory
+	reads  []streamRead
+}
+
+type streamRead struct {
+	id       uint64
+	st       *stream
+	through  int64 // of the stream, when the read was issued
+	deadline time.Time
+}
+
+// heldCount is what MaxHeld bounds: the entries that a snapshot would have.
+func (l *Ledger) heldCount() int { return len(l.held) + len(l.ahead) }
+
+// hold takes the stream out of the feed's way: its events leave the window. It reports whether that was possible.
+func (l *Ledger) hold(st *stream) bool {
+	if st.held || len(st.queue) == 0 || (l.heldCount() >= l.cfg.MaxHeld && !st.ahead) {
+		return st.held
+	}
+	l.saves.heldChanged = true
+	if st.ahead {
+		st.ahead = false
+		l.ahead = remove(l.ahead, st)
+	}
+	st.held, st.verified = true, true
+	l.held = append(l.held, st)
+	for i := range st.queue {
+		en := &st.queue[i]
+		st.through = en.event.SequenceNumber
+		l.window.at(en.slot).state = released
+		en.slot = noSlot
+	}
+	st.truncate()
+	st.readFrom = st.next
+	if st.sent > 0 {
+		st.readFrom = st.queue[st.sent-1].event.SequenceNumber + 1
+	}
+	l.notice(NoticeHeld, st.id, st.next, st.lastErr)
+	l.wantCatchUp(st)
+	l.advance()
+	return true
+}
+
+// wantCatchUp queues a held stream for a read, if it needs one and can use it.
+func (l *Ledger) wantCatchUp(st *stream) {
+	if !st.held || st.wanted || st.reading != 0 || st.parking || len(st.queue) > 0 || l.now.Before(st.retryAt) {
+		return
+	}
+	if st.verified && st.next > st.through {
+		l.rejoin(st)
+		return
+	}
+	st.wanted = true
+	l.catchUp.queue = append(l.catchUp.queue, st)
+}
+
+// rejoin lets a stream follow the feed again: it is settled through everything that the feed passed over.
+func (l *Ledger) rejoin(st *stream) {
+	st.held, st.verified = false, false
+	st.through = 0
+	l.saves.heldChanged = true
+	l.held = remove(l.held, st)
+	if st.failing {
+		l.unfail(st)
+	}
+	l.release(st)
+	if st.settledOffset > l.window.watermark {
+		st.ahead, st.aheadNext, st.aheadOffset = true, st.next, st.settledOffset
+		l.ahead = append(l.ahead, st)
+	}
+	l.notice(NoticeRejoined, st.id, st.next, "")
+	l.forgetIfDone(st)
+}
+
+// release gives back the stream's place among those that have events in memory.
+func (l *Ledger) release(st *stream) {
+	if st.active {
+		st.active = false
+		l.catchUp.active--
+	}
+}
+
+func (l *Ledger) readStreams() {
+	c := &l.catchUp
+	for len(c.queue) > 0 && c.active < l.cfg.CatchUps {
+		st := c.queue[0]
+		c.queue = c.queue[1:]
+		st.wanted = false
+		if !st.held || st.reading != 0 || len(st.queue) > 0 || st.parking {
+			continue
+		}
+		st.active = true
+		c.active++
+		l.readID++
+		st.reading = l.readID
+		c.reads = append(c.reads, streamRead{id: l.readID, st: st, through: st.through, deadline: l.now.Add(l.cfg.ReadTimeout)})
+		l.emit(ReadStream{Read: l.readID, PersistenceID: st.id, From: st.readFrom, Limits: l.cfg.CatchUp})
+	}
+}
+
+// takeRead removes and returns an unanswered read; ok is false if it is not, or no longer, waited for.
+func (l *Ledger) takeRead(read uint64) (r streamRead, ok bool) {
+	for i, r := range l.catchUp.reads {
+		if r.id == read {
+			l.catchUp.reads = append(l.catchUp.reads[:i], l.catchUp.reads[i+1:]...)
+			r.st.reading = 0
+			return r, true
+		}
+	}
+	return streamRead{}, false
+}
+
+func (l *Ledger) streamPage(in StreamPage) {
+	r, ok := l.takeRead(in.Read)
+	if !ok {
+		return
+	}
+	st := r.st
+	l.counters.lastRead = l.now
+	complete := !in.More
+	for i := range in.Events {
+		e := &in.Events[i]
+		if e.Offset > l.feed.position {
+			complete = true // what follows is the feed's to deliver
+			break
+		}
+		if e.SequenceNumber < st.readFrom {
+			continue
+		}
+		st.readFrom = e.SequenceNumber + 1
+		if !l.cfg.Filter.Matches(e) || l.parked.has(e.PersistenceID, e.SequenceNumber) {
+			continue
+		}
+		st.through = max(st.through, e.SequenceNumber)
+		st.push(e, noSlot, e.Size())
+	}
+	if complete {
+		st.verified = true
+	}
+	if len(st.queue) > 0 {
+		if first := st.queue[0].event.SequenceNumber; first > st.next {
+			st.next = first
+		}
+		l.makeReady(st)
+		return
+	}
+	l.release(st)
+	if complete && st.readFrom <= r.through {
+		l.missing(st, r.through)
+	}
+	if st.readFrom > st.through {
+		st.next = max(st.next, st.readFrom)
+	}
+	l.wantCatchUp(st)
+}
+
+// missing passes over events that the feed had shown before a complete read of the stream was issued that did not
+// find them: the journal was told to remove them.
+func (l *Ledger) missing(st *stream, through int64) {
+	l.counters.missing += through - st.readFrom + 1
+	l.notice(NoticeMissing, st.id, st.readFrom, "")
+	st.readFrom = through + 1
+}
+
+func (l *Ledger) streamFailed(read uint64, err error) {
+	r, ok := l.takeRead(read)
+	if !ok {
+		return
+	}
+	st := r.st
+	l.counters.lastErr = err.Error()
+	l.release(st)
+	l.putOff(st, l.cfg.BackoffMin+time.Duration(float64(l.cfg.BackoffMin)*l.cfg.Jitter()))
+}
+
+// afterBatch goes on with a held stream whose batch has ended.
+func (l *Ledger) afterBatch(st *stream) {
+	if st.held && len(st.queue) == 0 {
+		l.release(st)
+		l.wantCatchUp(st)
+	}
+	l.makeReady(st)
+	l.forgetIfDone(st)
+}
+
+// pendingBelow reports whether the held stream may still have to publish something at or below the offset.
+func (l *Ledger) pendingBelow(st *stream, offset query.Offset) bool {
+	switch {
+	case len(st.queue) > 0:
+		return st.queue[0].event.Offset <= offset
+	case st.verified && st.next > st.through:
+		return false
+	default:
+		return st.settledOffset < offset
+	}
+}
+
+func remove(list []*stream, st *stream) []*stream {
+	for i, s := range list {
+		if s == st {
+			copy(list[i:], list[i+1:])
+			list[len(list)-1] = nil
+			return list[:len(list)-1]
+		}
+	}
+	return list
+}

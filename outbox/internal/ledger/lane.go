@@ -1,0 +1,187 @@
+package ledger
+
+import (
+	"time"
+
+	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
+)
+
+// lane is one publisher. Events that are sent anew have places of their own, so that those who fail or hang do
+// not stand in the way of the others.
+type lane struct {
+	up                 bool
+	fresh, again       streamQueue // streams that can be dispatched
+	freshOut, againOut int         // unanswered batches
+}
+
+// batch is an unanswered dispatch.
+type batch struct {
+	id       uint64
+	lane     int
+	again    bool
+	parts    []part
+	events   int
+	deadline time.Time
+}
+
+// part is what a batch carries of one stream: its first n unresolved events, from position first of the batch.
+type part struct {
+	st       *stream
+	first, n int
+}
+
+// alone reports whether the batch's outcome can be laid at the door of one event.
+func (b *batch) alone() bool { return b.events == 1 }
+
+// streamQueue is first in, first out.
+type streamQueue struct {
+	items []*stream
+	head  int
+}
+
+func (q *streamQueue) push(st *stream) { q.items = append(q.items, st) }
+
+func (q *streamQueue) peek() *stream {
+	if q.head == len(q.items) {
+		return nil
+	}
+	return q.items[q.head]
+}
+
+func (q *streamQueue) drop() {
+	q.items[q.head] = nil
+	q.head++
+	if q.head == len(q.items) {
+		q.items, q.head = q.items[:0], 0
+	}
+}
+
+// next returns the first stream that can still be dispatched and forgets those before it that cannot.
+func (q *streamQueue) next(now time.Time) *stream {
+	for st := q.peek(); st != nil; st = q.peek() {
+		if len(st.queue) > 0 && st.sent == 0 && !st.parking && !now.Before(st.retryAt) {
+			return st
+		}
+		q.drop()
+		st.ready = false
+	}
+	return nil
+}
+
+// pump forms as many batches as lanes, limits and the budget of unsaved events allow.
+func (l *Ledger) pump() {
+	if l.outage.on {
+		l.probe()
+		return
+	}
+	for {
+		for i := range l.lanes {
+			la := &l.lanes[i]
+			for la.up && la.againOut < l.cfg.LaneBatches && l.form(i, &la.again, true) {
+			}
+			for la.up && la.freshOut < l.cfg.LaneBatches && l.form(i, &la.fresh, false) {
+			}
+		}
+		if !l.unblock() {
+			return
+		}
+	}
+}
+
+// form dispatches one batch from a list of ready streams, if there is something to send.
+func (l *Ledger) form(laneNo int, ready *streamQueue, again bool) bool {
+	b := &batch{lane: laneNo, again: again}
+	bytes := 0
+	for b.events < l.cfg.Batch.Events {
+		st := ready.next(l.now)
+		if st == nil || (st.alone && b.events > 0) {
+			break
+		}
+		n := l.take(st, l.cfg.Batch.Events-b.events, l.cfg.Batch.Bytes-bytes, b.events == 0)
+		if n == 0 {
+			break
+		}
+		ready.drop()
+		st.ready = false
+		b.parts = append(b.parts, part{st: st, first: b.events, n: n})
+		b.events += n
+		for _, en := range st.queue[:n] {
+			bytes += en.size
+		}
+		if st.alone {
+			break
+		}
+	}
+	if b.events == 0 {
+		return false
+	}
+	l.dispatch(b)
+	return true
+}
+
+// take marks events of the stream as sent, within the limits; the first of a batch may exceed the bytes.
+func (l *Ledger) take(st *stream, events, bytes int, first bool) int {
+	if st.alone {
+		events = 1
+	}
+	n := 0
+	for n < len(st.queue) && n < events {
+		en := &st.queue[n]
+		if en.size > bytes && !(first && n == 0) {
+			break
+		}
+		if seq := en.event.SequenceNumber; seq > st.dispatched {
+			if l.unsaved >= l.cfg.MaxUnsaved {
+				break
+			}
+			l.unsaved++
+			st.dispatched = seq
+		}
+		bytes -= en.size
+		n++
+	}
+	st.sent = n
+	return n
+}
+
+func (l *Ledger) dispatch(b *batch) {
+	l.batchID++
+	b.id, b.deadline = l.batchID, l.now.Add(l.cfg.PublishTimeout)
+	if la := &l.lanes[b.lane]; b.again {
+		la.againOut++
+	} else {
+		la.freshOut++
+	}
+	l.batches = append(l.batches, b)
+	events := make([]*query.Event, 0, b.events)
+	for _, p := range b.parts {
+		for _, en := range p.st.queue[:p.n] {
+			events = append(events, en.event)
+		}
+	}
+	l.emit(Dispatch{Generation: l.cfg.Generation, Batch: b.id, Lane: b.lane, Events: events})
+}
+
+// unblock frees the budget of unsaved events when no save can: an event that was never sent pins the watermark,
+// so its stream is held. It reports whether that helped.
+func (l *Ledger) unblock() bool {
+	w := &l.window
+	if l.unsaved < l.cfg.MaxUnsaved || l.recordable > 0 || l.saves.pending != nil || w.len() == 0 {
+		return false
+	}
+	front := w.at(w.head)
+	st := l.streams[front.PersistenceID]
+	if st == nil || st.parking || front.SequenceNumber <= st.dispatched {
+		return false
+	}
+	return l.hold(st)
+}
+
+// inFlight is the number of events that are unanswered.
+func (l *Ledger) inFlight() int {
+	n := 0
+	for _, b := range l.batches {
+		n += b.events
+	}
+	return n
+}

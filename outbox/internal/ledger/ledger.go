@@ -1,0 +1,251 @@
+package ledger
+
+import (
+	"errors"
+	"time"
+)
+
+// Ledger is the state of one life of an outbox. It is not safe for concurrent use.
+type Ledger struct {
+	cfg     Config
+	now     time.Time
+	effects []Effect
+	phase   phase
+
+	feed    feed
+	window  window
+	streams map[string]*stream
+	lanes   []lane
+	batches []*batch // unanswered, oldest first
+	batchID uint64
+	readID  uint64
+
+	failing []*stream // have failed and not succeeded since, oldest failure first
+	outage  outage
+	held    []*stream // in the order in which they became held
+	ahead   []*stream // rejoined, but settled beyond the watermark
+	catchUp catchUp
+
+	parked  parkedList
+	unsaved int // events dispatched at least once that no known snapshot records
+	// recordable is the part of unsaved that a snapshot made now would record.
+	recordable int
+	published  int64 // over all lives
+	counters   counters
+	saves      saves
+
+	waiters []AwaitSettled
+	flushes []flush
+	drains  []Drain
+	fenced  bool
+}
+
+type phase uint8
+
+const (
+	recovering phase = iota
+	running
+	draining
+	stopped
+)
+
+type counters struct {
+	published, unknownBatches, missing int64
+	lastRead, lastPublished            time.Time
+	lastErr                            string
+}
+
+// New returns a ledger that waits for [Recovered].
+func New(cfg Config) *Ledger {
+	l := &Ledger{
+		cfg:     cfg,
+		streams: make(map[string]*stream),
+		lanes:   make([]lane, cfg.Lanes),
+	}
+	l.parked.index = make(map[eventKey]int)
+	return l
+}
+
+// Step takes one input and returns what is to be done about it. Time must not go back. The returned slice is
+// valid until the next call.
+func (l *Ledger) Step(now time.Time, in Input) []Effect {
+	clear(l.effects)
+	l.effects = l.effects[:0]
+	if l.phase == stopped {
+		return nil
+	}
+	if now.After(l.now) {
+		l.now = now
+	}
+	if l.phase == recovering {
+		l.stepRecovering(in)
+	} else {
+		l.step(in)
+	}
+	if l.phase == running || l.phase == draining {
+		l.proceed()
+	}
+	return l.effects
+}
+
+func (l *Ledger) stepRecovering(in Input) {
+	switch in := in.(type) {
+	case Recovered:
+		l.recover(in)
+	case LaneUp:
+		l.lanes[in.Lane].up = true
+	case LaneDown:
+		l.lanes[in.Lane].up = false
+	case Drain:
+		l.emit(Reply{Token: in.Token})
+		l.stop(nil)
+	case AwaitSettled:
+		l.waiters = append(l.waiters, in)
+	case Flush:
+		l.flushes = append(l.flushes, flush{Flush: in})
+	case Cancel:
+		l.cancel(in.Token)
+	case Fenced:
+		l.stop(ErrFenced)
+	}
+}
+
+func (l *Ledger) step(in Input) {
+	switch in := in.(type) {
+	case Tick:
+		l.tick()
+	case Wake:
+		l.feed.wake(l.now)
+	case FeedPage:
+		if l.phase == running {
+			l.feedPage(in)
+		}
+	case FeedFailed:
+		l.feedFailed(in.Read, in.Err)
+	case StreamPage:
+		l.streamPage(in)
+	case StreamFailed:
+		l.streamFailed(in.Read, in.Err)
+	case Published:
+		l.batchAnswered(in)
+	case LaneUp:
+		l.lanes[in.Lane].up = true
+	case LaneDown:
+		l.laneDown(in.Lane)
+	case Saved:
+		l.saved(in)
+	case AwaitSettled:
+		l.waiters = append(l.waiters, in)
+	case Flush:
+		l.flushes = append(l.flushes, flush{Flush: in})
+	case Drain:
+		l.startDrain(in)
+	case Cancel:
+		l.cancel(in.Token)
+	case Fenced:
+		l.stop(ErrFenced)
+	}
+}
+
+// proceed does whatever has become possible. The order matters: what is settled moves the watermark, which
+// frees the window and the budget for dispatches, reads and saves.
+func (l *Ledger) proceed() {
+	l.advance()
+	if l.phase == running {
+		l.pump()
+		l.readStreams()
+		l.readFeed()
+	}
+	l.answerWaiters()
+	l.save()
+	l.finishDrain()
+}
+
+func (l *Ledger) tick() {
+	l.expireBatches()
+	l.expireReads()
+	l.expireSave()
+	l.retryFailing()
+	l.holdFront()
+}
+
+func (l *Ledger) recover(in Recovered) {
+	s := in.Snapshot
+	l.phase = running
+	l.window.watermark, l.window.anchor = s.Watermark, s.Anchor
+	l.feed.position = s.Watermark
+	l.published = s.Published
+	l.saves.index = in.Index
+	l.saves.watermark = s.Watermark
+	for _, p := range s.Parked {
+		l.parked.add(p)
+	}
+	l.parked.saved = len(l.parked.events)
+	for _, h := range s.Held {
+		st := l.newStream(h.PersistenceID)
+		st.held, st.next, st.settledOffset = true, h.Next, h.SettledOffset
+		st.readFrom = h.Next
+		l.held = append(l.held, st)
+		l.wantCatchUp(st)
+	}
+}
+
+// NextTick is the time at which the ledger next wants a [Tick]; the zero time if it waits only for answers that
+// are sure to come as inputs. Ticks at other times do no harm.
+func (l *Ledger) NextTick() time.Time {
+	if l.phase == stopped || l.phase == recovering {
+		return time.Time{}
+	}
+	busy := len(l.batches) > 0 || len(l.failing) > 0 || len(l.catchUp.reads) > 0 || len(l.catchUp.queue) > 0 ||
+		l.feed.reading != 0 || l.saves.pending != nil || l.window.len() > 0 || l.unsaved > 0 || l.phase == draining
+	soon := l.now.Add(l.cfg.PollInterval)
+	switch {
+	case busy:
+		return soon
+	case l.feed.due.Before(soon):
+		return soon
+	case l.saveDue().IsZero() || l.feed.due.Before(l.saveDue()):
+		return l.feed.due
+	default:
+		return l.saveDue()
+	}
+}
+
+func (l *Ledger) emit(e Effect) { l.effects = append(l.effects, e) }
+
+func (l *Ledger) notice(kind NoticeKind, id string, seq int64, err string) {
+	l.emit(Notice{Kind: kind, PersistenceID: id, SequenceNumber: seq, Err: err})
+}
+
+func (l *Ledger) stop(err error) {
+	for _, w := range l.waiters {
+		l.emit(Reply{Token: w.Token, Err: orStopped(err)})
+	}
+	for _, f := range l.flushes {
+		l.emit(Reply{Token: f.Token, Err: orStopped(err)})
+	}
+	for _, d := range l.drains {
+		l.emit(Reply{Token: d.Token, Err: err})
+	}
+	l.fenced = errors.Is(err, ErrFenced)
+	l.waiters, l.flushes = nil, nil
+	l.phase = stopped
+	l.emit(Stop{Err: err})
+}
+
+// backoff is the time to wait after the given number of failures in a row.
+func (l *Ledger) backoff(failures int) time.Duration {
+	d := l.cfg.BackoffMax
+	if shift := failures - 1; shift < 32 && l.cfg.BackoffMin<<shift < d {
+		d = l.cfg.BackoffMin << shift
+	}
+	return d/2 + time.Duration(float64(d/2)*l.cfg.Jitter())
+}
+
+// orStopped is what those are told whose wish can no longer come true.
+func orStopped(err error) error {
+	if err == nil {
+		return ErrStopped
+	}
+	return err
+}

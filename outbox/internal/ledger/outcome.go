@@ -1,0 +1,231 @@
+package ledger
+
+import "time"
+
+const (
+	errPublishTimeout = "the publisher did not answer in time"
+	errPublisherGone  = "the publisher stopped before it answered"
+)
+
+func (l *Ledger) batchAnswered(in Published) {
+	if in.Generation != l.cfg.Generation {
+		return
+	}
+	for i, b := range l.batches {
+		if b.id == in.Batch {
+			l.endBatch(i, in)
+			return
+		}
+	}
+}
+
+func (l *Ledger) expireBatches() {
+	for i := 0; i < len(l.batches); {
+		if l.now.Before(l.batches[i].deadline) {
+			i++
+			continue
+		}
+		l.counters.unknownBatches++
+		l.endBatch(i, Published{Err: errPublishTimeout}) // removes batches[i]
+	}
+}
+
+func (l *Ledger) laneDown(n int) {
+	l.lanes[n].up = false
+	for i := 0; i < len(l.batches); {
+		if l.batches[i].lane != n {
+			i++
+			continue
+		}
+		l.counters.unknownBatches++
+		l.endBatch(i, Published{Err: errPublisherGone})
+	}
+}
+
+// endBatch takes the outcome of batches[i]. What succeeded is settled first: it is the evidence by which the
+// failures beside it are judged.
+func (l *Ledger) endBatch(i int, in Published) {
+	b := l.batches[i]
+	l.batches = append(l.batches[:i], l.batches[i+1:]...)
+	if la := &l.lanes[b.lane]; b.again {
+		la.againOut--
+	} else {
+		la.freshOut--
+	}
+	results := make(map[int]Result, len(in.Results))
+	for _, r := range in.Results {
+		results[r.Index] = r
+	}
+	result := func(i int) Result {
+		if r, ok := results[i]; ok {
+			return r
+		}
+		return Result{Outcome: in.Outcome, Err: in.Err}
+	}
+
+	failed := make([]int, len(b.parts)) // per part: how many of its events were settled before the first failure
+	alive := false
+	for i, p := range b.parts {
+		for failed[i] < p.n && result(p.first+failed[i]).Outcome == OK {
+			l.settle(p.st)
+			failed[i]++
+			alive = true
+		}
+	}
+	if alive {
+		l.sinkIsAlive()
+	}
+	for i, p := range b.parts {
+		p.st.sent = 0
+		if failed[i] < p.n {
+			l.notDelivered(p.st, result(p.first+failed[i]), b.alone())
+		}
+	}
+	if b.id == l.outage.probing {
+		l.outage.probing = 0
+	}
+	if alive {
+		l.holdSuspects()
+	}
+	for _, p := range b.parts {
+		l.afterBatch(p.st)
+	}
+}
+
+// notDelivered judges the first event of the stream that was not settled. Events of the stream behind it in the
+// same batch have not been tried, or are to be sent again in any case.
+func (l *Ledger) notDelivered(st *stream, r Result, alone bool) {
+	switch {
+	case r.Outcome == Permanent:
+		l.sinkIsAlive()
+		l.park(st, r.Err)
+	case r.Outcome == Retry || alone:
+		l.fail(st, r.Err, r.RetryAfter)
+	default:
+		// One panic or one lost answer must not look like many failures.
+		st.alone, st.lastErr = true, r.Err
+		if st.held {
+			st.truncate()
+			st.readFrom = st.next
+		}
+	}
+}
+
+// fail records that an event was tried by itself, and not delivered.
+func (l *Ledger) fail(st *stream, err string, retryAfter time.Duration) {
+	st.lastErr = err
+	l.counters.lastErr = err
+	if st.held {
+		st.truncate()
+		st.readFrom = st.next
+	}
+	if l.outage.on {
+		l.probeFailed(st, retryAfter)
+		return
+	}
+	st.attempts++
+	l.putOff(st, max(l.backoff(st.attempts), retryAfter))
+	l.blame(st)
+}
+
+// putOff lets the stream wait.
+func (l *Ledger) putOff(st *stream, d time.Duration) {
+	st.retryAt = l.now.Add(d)
+	if !st.failing {
+		st.failing = true
+		l.failing = append(l.failing, st)
+	}
+}
+
+func (l *Ledger) unfail(st *stream) {
+	st.failing = false
+	l.failing = remove(l.failing, st)
+}
+
+// retryFailing lets those go on whose time has come.
+func (l *Ledger) retryFailing() {
+	if l.outage.on {
+		return
+	}
+	for _, st := range l.failing {
+		if !l.now.Before(st.retryAt) {
+			l.wantCatchUp(st)
+			l.makeReady(st)
+		}
+	}
+}
+
+// holdSuspects holds the streams that have failed where others got through: it is not the sink.
+func (l *Ledger) holdSuspects() {
+	if l.outage.on {
+		return
+	}
+	for i := 0; i < len(l.failing); i++ {
+		if st := l.failing[i]; !st.held && st.sent == 0 {
+			l.hold(st)
+		}
+	}
+}
+
+// park gives up on the head of the stream. The stream goes on once a snapshot that says so is known to be saved.
+func (l *Ledger) park(st *stream, reason string) {
+	if len(l.parked.events) >= l.cfg.MaxParked {
+		l.fail(st, "the parked list is full: "+reason, 0)
+		return
+	}
+	en := st.pop()
+	e := en.event
+	l.parked.add(ParkedEvent{Pointer: pointerTo(e), Reason: reason, At: l.now})
+	l.parked.waiting = append(l.parked.waiting, parkedStream{st, len(l.parked.events) - 1})
+	st.parking = true
+	st.next, st.settledOffset = e.SequenceNumber+1, e.Offset
+	st.alone, st.attempts, st.lastErr, st.retryAt = false, 0, "", time.Time{}
+	if st.failing {
+		l.unfail(st)
+	}
+	if en.slot != noSlot {
+		l.window.at(en.slot).state = released
+	}
+	l.recordable++
+	l.notice(NoticeParked, e.PersistenceID, e.SequenceNumber, reason)
+}
+
+// parkedList is the events that were given up on.
+type parkedList struct {
+	events []ParkedEvent
+	index  map[eventKey]int // position in events
+	saved  int              // so many of them are in a snapshot that is known to be saved
+	waiting []parkedStream
+}
+
+// parkedStream goes on once the parked event at this position is saved.
+type parkedStream struct {
+	st       *stream
+	position int
+}
+
+type eventKey struct {
+	id  string
+	seq int64
+}
+
+func (p *parkedList) add(e ParkedEvent) {
+	p.index[eventKey{e.PersistenceID, e.SequenceNumber}] = len(p.events)
+	p.events = append(p.events, e)
+}
+
+func (p *parkedList) has(id string, seq int64) bool {
+	if len(p.index) == 0 {
+		return false
+	}
+	_, ok := p.index[eventKey{id, seq}]
+	return ok
+}
+
+func (p *parkedList) get(id string, seq int64) (ParkedEvent, bool) {
+	i, ok := p.index[eventKey{id, seq}]
+	if !ok {
+		return ParkedEvent{}, false
+	}
+	return p.events[i], true
+}

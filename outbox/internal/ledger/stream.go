@@ -1,0 +1,132 @@
+package ledger
+
+import (
+	"time"
+
+	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
+)
+
+// stream is a persistence id of which something is unresolved.
+type stream struct {
+	id   string
+	lane int
+
+	// queue holds the unresolved events that are in memory, in order; the first sent of them are in a batch.
+	queue []entry
+	sent  int
+	bytes int
+	// next is the first sequence number that is neither settled nor parked.
+	next int64
+	// settledOffset is the offset of the last event that was settled.
+	settledOffset query.Offset
+	// dispatched is the last sequence number that was sent at least once, and counted as unsaved.
+	dispatched int64
+
+	ready bool // in a ready list of its lane
+
+	// alone: the last outcome was unknown, the next attempt is one event in a batch of its own.
+	alone    bool
+	failing  bool // in Ledger.failing
+	attempts int
+	retryAt  time.Time
+	lastErr  string
+	blamedIn uint64 // see outage.blame
+	// parking: an event was parked and the snapshot that says so is not known to be saved.
+	parking bool
+
+	// held: the stream does not follow the feed but catches up by reads of its own.
+	held bool
+	// through is the last sequence number that the feed passed over while the stream was held.
+	through int64
+	// verified: through is complete. After a restart it is not, until a read has told.
+	verified bool
+	readFrom int64
+	wanted   bool   // in catchUp.queue
+	active   bool   // counted in catchUp.active
+	reading  uint64 // unanswered read by id
+
+	// ahead: it has rejoined the feed, but was settled below aheadNext, beyond the watermark.
+	ahead       bool
+	aheadNext   int64
+	aheadOffset query.Offset
+}
+
+// entry is an unresolved event. slot is its number in the window, noSlot if it has none (any more).
+type entry struct {
+	event *query.Event
+	slot  int64
+	size  int
+}
+
+const noSlot = -1
+
+func (l *Ledger) newStream(id string) *stream {
+	st := &stream{id: id, lane: int(query.SliceOf(id)) % len(l.lanes)}
+	l.streams[id] = st
+	return st
+}
+
+func (st *stream) push(e *query.Event, slot int64, size int) {
+	st.queue = append(st.queue, entry{event: e, slot: slot, size: size})
+	st.bytes += size
+}
+
+func (st *stream) pop() entry {
+	en := st.queue[0]
+	st.queue[0] = entry{}
+	st.queue = st.queue[1:]
+	st.bytes -= en.size
+	if st.sent > 0 {
+		st.sent--
+	}
+	return en
+}
+
+// truncate forgets the events that are not in a batch.
+func (st *stream) truncate() {
+	for i := st.sent; i < len(st.queue); i++ {
+		st.bytes -= st.queue[i].size
+		st.queue[i] = entry{}
+	}
+	st.queue = st.queue[:st.sent]
+}
+
+// makeReady puts the stream into its lane's list, if it can be dispatched.
+func (l *Ledger) makeReady(st *stream) {
+	if st.ready || st.sent > 0 || st.parking || len(st.queue) == 0 || l.now.Before(st.retryAt) {
+		return
+	}
+	st.ready = true
+	la := &l.lanes[st.lane]
+	if st.queue[0].event.SequenceNumber <= st.dispatched {
+		la.again.push(st)
+	} else {
+		la.fresh.push(st)
+	}
+}
+
+// settle resolves the head of the stream: its destination has it.
+func (l *Ledger) settle(st *stream) {
+	en := st.pop()
+	e := en.event
+	st.next, st.settledOffset = e.SequenceNumber+1, e.Offset
+	st.alone, st.attempts, st.lastErr, st.retryAt = false, 0, "", time.Time{}
+	if st.failing {
+		l.unfail(st)
+	}
+	if en.slot == noSlot {
+		l.recordable++
+	} else {
+		l.window.at(en.slot).state = settled
+	}
+	l.published++
+	l.counters.published++
+	l.counters.lastPublished = l.now
+}
+
+// forgetIfDone drops the stream once nothing about it needs to be remembered.
+func (l *Ledger) forgetIfDone(st *stream) {
+	if len(st.queue) == 0 && !st.held && !st.ahead && !st.parking && !st.failing && l.streams[st.id] == st {
+		delete(l.streams, st.id)
+	}
+}

@@ -1,0 +1,102 @@
+package ledger
+
+import (
+	"time"
+
+	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
+)
+
+// window is the part of the feed between the watermark and the position: a ring of slots in offset order.
+type window struct {
+	slots      []slot // a power of two
+	head, tail int64  // absolute numbers; slot n is slots[n & (len-1)]
+	bytes      int    // of the slots that have not passed the watermark
+	watermark  query.Offset
+	anchor     Pointer
+	frontSince time.Time // since when the front is unresolved
+}
+
+type slot struct {
+	Pointer
+	size  int
+	state slotState
+}
+
+type slotState uint8
+
+const (
+	waiting slotState = iota
+	settled
+	released // parked, or its stream is held
+)
+
+func (w *window) len() int { return int(w.tail - w.head) }
+
+func (w *window) at(n int64) *slot { return &w.slots[n&int64(len(w.slots)-1)] }
+
+func (w *window) push(e *query.Event, size int) int64 {
+	if w.len() == len(w.slots) {
+		grown := make([]slot, max(64, 2*len(w.slots)))
+		for n := w.head; n < w.tail; n++ {
+			grown[n&int64(len(grown)-1)] = *w.at(n)
+		}
+		w.slots = grown
+	}
+	n := w.tail
+	w.tail++
+	*w.at(n) = slot{Pointer: pointerTo(e), size: size}
+	w.bytes += size
+	return n
+}
+
+// advance moves the watermark over everything that is resolved.
+func (l *Ledger) advance() {
+	w := &l.window
+	before := w.watermark
+	for w.head < w.tail {
+		s := w.at(w.head)
+		if s.state == waiting {
+			break
+		}
+		if s.state == settled {
+			l.recordable++
+		}
+		w.watermark, w.anchor = s.Offset, s.Pointer
+		w.bytes -= s.size
+		*s = slot{}
+		w.head++
+		w.frontSince = l.now
+	}
+	if w.head == w.tail {
+		w.watermark = max(w.watermark, l.feed.position)
+	}
+	if w.watermark != before && len(l.ahead) > 0 {
+		l.dropPassed()
+	}
+}
+
+// dropPassed forgets the streams that the watermark has caught up with.
+func (l *Ledger) dropPassed() {
+	kept := l.ahead[:0]
+	for _, st := range l.ahead {
+		if st.aheadOffset > l.window.watermark {
+			kept = append(kept, st)
+			continue
+		}
+		st.ahead = false
+		l.forgetIfDone(st)
+	}
+	clear(l.ahead[len(kept):])
+	l.ahead = kept
+}
+
+// holdFront holds the stream that has pinned the watermark for too long.
+func (l *Ledger) holdFront() {
+	w := &l.window
+	if w.head == w.tail || l.outage.on || l.now.Sub(w.frontSince) < l.cfg.HoldAfter {
+		return
+	}
+	if st := l.streams[w.at(w.head).PersistenceID]; st != nil && !st.parking {
+		l.hold(st)
+	}
+}

@@ -1,0 +1,114 @@
+package outbox
+
+import (
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"github.com/asynkron/protoactor-go/eventstream"
+	"github.com/asynkron/protoactor-go/scheduler"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/protoactor-contrib/protoactor-outbox/actor/publisher"
+	"github.com/protoactor-contrib/protoactor-outbox/outbox/internal/ledger"
+)
+
+// publishers are the outbox's children, one per lane.
+type publishers struct {
+	lanes   []laneChild
+	timeout *durationpb.Duration
+}
+
+type laneChild struct {
+	pid       *actor.PID // nil while there is none
+	spawnedAt time.Time
+	crashes   int // without a good while in between
+	respawn   scheduler.CancelFunc
+}
+
+// goodWhile is how long a publisher must have lived for its crash to count as the first again.
+const goodWhile = time.Minute
+
+func (o *outbox) spawnPublishers(c actor.Context) {
+	o.publishers.lanes = make([]laneChild, o.settings.ledger.Lanes)
+	o.publishers.timeout = durationpb.New(o.settings.ledger.PublishTimeout)
+	for i := range o.publishers.lanes {
+		o.spawnPublisher(c, i)
+	}
+}
+
+func (o *outbox) spawnPublisher(c actor.Context, lane int) {
+	if o.stopping {
+		return
+	}
+	l := lifeOf(c)
+	l.children++
+	// A name is not free until its last bearer is gone for good: never use one twice.
+	pid, err := c.SpawnNamed(o.publisher, fmt.Sprintf("lane-%d-%d", lane, l.children))
+	if err != nil {
+		o.log.Error("cannot spawn a publisher", slog.Int("lane", lane), slog.Any("error", err))
+		o.respawnLater(c, lane)
+		return
+	}
+	child := &o.publishers.lanes[lane]
+	child.pid, child.spawnedAt = pid, o.clock()
+	o.step(c, ledger.LaneUp{Lane: lane})
+}
+
+// HandleFailure implements actor.SupervisorStrategy: a publisher that crashes is stopped, and replaced after a while
+// that grows with its crashes. What it had not answered is sent again, in order.
+func (o *outbox) HandleFailure(system *actor.ActorSystem, supervisor actor.Supervisor, child *actor.PID, _ *actor.RestartStatistics, reason, _ interface{}) {
+	system.EventStream.Publish(&actor.SupervisorEvent{Child: child, Reason: reason, Directive: actor.RestartDirective})
+	o.log.Error("a publisher crashed and will be replaced", slog.String("publisher", child.String()), slog.Any("reason", reason))
+	supervisor.StopChildren(child)
+}
+
+// publisherGone is told of every child that has stopped, for whatever reason.
+func (o *outbox) publisherGone(c actor.Context, who *actor.PID) {
+	if o.stopping {
+		return
+	}
+	for i := range o.publishers.lanes {
+		if child := &o.publishers.lanes[i]; child.pid != nil && child.pid.Equal(who) {
+			if o.clock().Sub(child.spawnedAt) > goodWhile {
+				child.crashes = 0
+			}
+			child.pid = nil
+			o.step(c, ledger.LaneDown{Lane: i})
+			o.respawnLater(c, i)
+			return
+		}
+	}
+}
+
+func (o *outbox) respawnLater(c actor.Context, lane int) {
+	if o.stopping {
+		return
+	}
+	child := &o.publishers.lanes[lane]
+	wait := min(o.settings.ledger.BackoffMax, o.settings.ledger.BackoffMin<<min(child.crashes, 20))
+	child.crashes++
+	child.respawn = o.scheduler.SendOnce(wait, c.Self(), respawn{o.incarnation, lane})
+}
+
+// abandoned collects the publishers that leave something behind while the outbox stops.
+type abandoned struct {
+	mu           sync.Mutex
+	pids         []*actor.PID
+	subscription *eventstream.Subscription
+}
+
+func (o *outbox) watchAbandoned(c actor.Context) {
+	a := &abandoned{}
+	mine := c.Self().Id + "/"
+	a.subscription = c.ActorSystem().EventStream.Subscribe(func(event interface{}) {
+		if e, ok := event.(*publisher.Abandoned); ok && len(e.PID.Id) > len(mine) && e.PID.Id[:len(mine)] == mine {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			a.pids = append(a.pids, e.PID)
+		}
+	})
+	o.abandoned = a
+}

@@ -1,0 +1,59 @@
+package outbox
+
+import (
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	outboxv1 "github.com/protoactor-contrib/protoactor-outbox/proto/outbox/v1"
+)
+
+// statusEntries is how many held ids and parked events a Status lists.
+const statusEntries = 100
+
+func (o *outbox) status() *outboxv1.Status {
+	m := &outboxv1.Status{Name: o.name, State: outboxv1.State_STATE_STARTING, Reason: text(o.reason), Epoch: o.owner.epoch}
+	if o.ledger == nil {
+		if o.stopping {
+			m.State = outboxv1.State_STATE_STOPPED
+		}
+		return m
+	}
+	s := o.ledger.Status(statusEntries)
+	switch {
+	case o.stopping || s.Stopped:
+		m.State = outboxv1.State_STATE_STOPPED
+	case s.Draining:
+		m.State = outboxv1.State_STATE_DRAINING
+	case s.Outage:
+		m.State = outboxv1.State_STATE_OUTAGE
+	default:
+		m.State = outboxv1.State_STATE_RUNNING
+	}
+	m.Reason = text(s.LastError)
+	m.Watermark, m.SavedWatermark, m.Position = int64(s.Watermark), int64(s.SavedWatermark), int64(s.Position)
+	m.Published, m.PublishedSinceStart = s.Published, s.PublishedSinceStart
+	m.Window, m.InFlight, m.Unsaved = int64(s.Window), int64(s.InFlight), int64(s.Unsaved)
+	m.HeldCount, m.ParkedCount, m.UnknownBatches = int64(s.HeldCount), int64(s.ParkedCount), s.UnknownBatches
+	for _, h := range s.Held {
+		m.Held = append(m.Held, &outboxv1.HeldStatus{
+			PersistenceId: h.PersistenceID, Next: h.Next, Attempts: int64(h.Attempts), Error: text(h.Err), RetryAt: timestamp(h.RetryAt),
+		})
+	}
+	for _, p := range s.Parked {
+		m.Parked = append(m.Parked, encodeParked(p))
+	}
+	m.LastRead, m.LastPublished, m.LastSaved = timestamp(s.LastRead), timestamp(s.LastPublished), timestamp(s.LastSaved)
+	if !s.Oldest.IsZero() {
+		m.OldestUnpublished = durationpb.New(max(0, o.clock().Sub(s.Oldest)))
+	}
+	return m
+}
+
+func timestamp(t time.Time) *timestamppb.Timestamp {
+	if t.IsZero() {
+		return nil
+	}
+	return timestamppb.New(t)
+}

@@ -1,0 +1,108 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+)
+
+// Bounds of what a stop waits for. The framework's own StopFuture gives up after 10 s.
+const (
+	endWait   = 2 * time.Second
+	finalSave = 2 * time.Second
+)
+
+// giveUp stops the outbox for a reason; nil after a drain.
+func (o *outbox) giveUp(c actor.Context, reason error) {
+	if o.stopping {
+		return
+	}
+	o.stopping = true
+	lifeOf(c).reason = reason
+	if reason != nil {
+		o.log.Error("outbox stops", slog.Any("reason", reason))
+	}
+	c.Stop(c.Self())
+}
+
+// quiet ends everything that could still cause a message.
+func (o *outbox) quiet() (unreturned int) {
+	o.stopping = true
+	if o.timer != nil {
+		o.timer()
+		o.timer = nil
+	}
+	if o.unnotify != nil {
+		o.unnotify()
+		o.unnotify = nil
+	}
+	for _, child := range o.publishers.lanes {
+		if child.respawn != nil {
+			child.respawn()
+		}
+	}
+	if o.background == nil {
+		return 0
+	}
+	return o.background.end(endWait)
+}
+
+// restarting: this instance has failed. The next one begins with the offsets that are stored; saving now could save
+// whatever was wrong.
+func (o *outbox) restarting() {
+	o.protect("restart", func() { o.quiet() })
+}
+
+// stop does what can still be done within a bound. It must not panic: in Stopping that would restart the actor.
+func (o *outbox) stop(c actor.Context) {
+	o.protect("stop", func() {
+		o.watchAbandoned(c)
+		if o.unreturned = o.quiet(); o.unreturned > 0 {
+			o.log.Error("outbox stops although calls into the journal have not returned", slog.Int("calls", o.unreturned))
+		}
+		if o.ledger == nil {
+			return
+		}
+		if last, ok := o.ledger.Final(); ok {
+			ctx, cancel := context.WithTimeout(context.Background(), finalSave)
+			defer cancel()
+			if err := o.snapshots.Save(ctx, o.key(), o.encode(last)); err != nil {
+				o.log.Warn("the last offsets could not be saved: what they say was published will be published again", slog.Any("error", err))
+			}
+		}
+	})
+}
+
+// stopped tells everybody. It must not panic: that would hang the parent's stop.
+func (o *outbox) stopped(c actor.Context) {
+	l := lifeOf(c)
+	s := &Stopped{Name: o.name, PID: c.Self(), Err: l.reason, Unreturned: o.unreturned}
+	o.protect("stop", func() {
+		if o.abandoned != nil {
+			c.ActorSystem().EventStream.Unsubscribe(o.abandoned.subscription)
+			o.abandoned.mu.Lock()
+			s.Abandoned = o.abandoned.pids
+			o.abandoned.mu.Unlock()
+		}
+		o.refusePending(c)
+	})
+	if l.reserved {
+		l.reserved = false
+		o.release(c.ActorSystem())
+	}
+	o.protect("stop", func() { c.ActorSystem().EventStream.Publish(s) })
+}
+
+// protect keeps a panic, of the store or of a subscriber of the event stream, from the framework.
+func (o *outbox) protect(what string, fn func()) {
+	defer func() {
+		if v := recover(); v != nil && o.log != nil {
+			o.log.Error("panic while the outbox had to "+what, slog.String("panic", fmt.Sprint(v)), slog.String("stack", string(debug.Stack())))
+		}
+	}()
+	fn()
+}
