@@ -1,0 +1,91 @@
+package webhook
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/protoactor-contrib/protoactor-outbox/actor/publisher"
+)
+
+const (
+	// maxBody is how much of an answer is read, in bytes, so that its connection can be used again. A longer
+	// answer costs its connection.
+	maxBody = 4 << 10
+	// maxExcerpt is how much of that an error quotes.
+	maxExcerpt = 200
+	// maxRetryAfter bounds what a receiver may ask for: a mistake there must not stop an id for a year.
+	maxRetryAfter = time.Hour
+)
+
+// verdict reads an answer.
+func (w *Webhook) verdict(r *http.Response, now time.Time) error {
+	body, _ := io.ReadAll(io.LimitReader(r.Body, maxBody)) // the status alone decides
+	if r.StatusCode >= 200 && r.StatusCode < 300 {
+		return nil
+	}
+	err := fmt.Errorf("POST %s: %s%s", w.address, r.Status, excerpt(body))
+	switch code := r.StatusCode; {
+	case code >= 300 && code < 400:
+		return publisher.RetryAfter(fmt.Errorf("%w: redirects are not followed: configure the new URL", err), 0)
+	case code == http.StatusTooManyRequests, code == http.StatusServiceUnavailable:
+		return publisher.RetryAfter(err, retryAfter(r.Header.Get("Retry-After"), now))
+	case code >= 500, speaksOfUs(code):
+		return publisher.RetryAfter(err, 0)
+	default:
+		return publisher.Permanent(err)
+	}
+}
+
+// speaksOfUs reports whether a 4xx status is about the moment, the URL or the credentials, and not about the event.
+func speaksOfUs(code int) bool {
+	switch code {
+	case http.StatusRequestTimeout, http.StatusTooEarly,
+		http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired,
+		http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusGone:
+		return true
+	}
+	return false
+}
+
+// excerpt quotes the beginning of an answer.
+func excerpt(body []byte) string {
+	switch {
+	case len(body) == 0:
+		return ""
+	case len(body) > maxExcerpt:
+		return fmt.Sprintf(": %q…", body[:maxExcerpt])
+	default:
+		return fmt.Sprintf(": %q", body)
+	}
+}
+
+// retryAfter reads a Retry-After header: seconds, or a date. It is 0 for none, the past and nonsense.
+func retryAfter(value string, now time.Time) time.Duration {
+	var wait time.Duration
+	if seconds, err := strconv.ParseInt(value, 10, 64); err == nil {
+		wait = time.Duration(min(seconds, int64(maxRetryAfter/time.Second))) * time.Second
+	} else if date, err := http.ParseTime(value); err == nil {
+		wait = date.Sub(now)
+	}
+	return min(max(wait, 0), maxRetryAfter)
+}
+
+// noAnswer reads the error of a request that was not answered.
+func (w *Webhook) noAnswer(err error) error {
+	// url.Error repeats the URL with its query.
+	if wrapped := (*url.Error)(nil); errors.As(err, &wrapped) {
+		err = wrapped.Err
+	}
+	err = fmt.Errorf("POST %s: %w", w.address, err)
+	// Without a connection nothing was sent.
+	if op := (*net.OpError)(nil); errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect") {
+		return publisher.RetryAfter(err, 0)
+	}
+	return publisher.Unknown(err)
+}

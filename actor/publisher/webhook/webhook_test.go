@@ -1,0 +1,381 @@
+package webhook_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/protoactor-contrib/protoactor-outbox/actor/publisher"
+	"github.com/protoactor-contrib/protoactor-outbox/actor/publisher/webhook"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// batchOf makes events from what tests write as "a/1 b/1 a/2".
+func batchOf(ids string) []publisher.Event {
+	var events []publisher.Event
+	for id := range strings.FieldsSeq(ids) {
+		var e publisher.Event
+		name, seq, _ := strings.Cut(id, "/")
+		e.PersistenceID = name
+		e.SequenceNumber, _ = strconv.ParseInt(seq, 10, 64)
+		e.Type, e.ContentType, e.Data = "shop.v1.OrderPlaced", publisher.ContentTypeProtobuf, []byte(id)
+		e.Time = time.Date(2026, 1, 2, 3, 4, 5, 678901000, time.UTC)
+		e.Outbox, e.Epoch = "shop", 3
+		events = append(events, e)
+	}
+	return events
+}
+
+// hookTo returns a webhook to a server with the handler.
+func hookTo(t *testing.T, handle http.HandlerFunc, opts ...webhook.Option) *webhook.Webhook {
+	t.Helper()
+	server := httptest.NewServer(handle)
+	t.Cleanup(server.Close)
+	return hookToURL(t, server.URL+"/hook", opts...)
+}
+
+func hookToURL(t *testing.T, target string, opts ...webhook.Option) *webhook.Webhook {
+	t.Helper()
+	hook, err := webhook.New(target, opts...)
+	require.NoError(t, err)
+	t.Cleanup(hook.Close)
+	return hook
+}
+
+// failures returns what Publish said went wrong, by event id.
+func failures(t *testing.T, err error, events []publisher.Event) map[string]publisher.Failure {
+	t.Helper()
+	all := map[string]publisher.Failure{}
+	if err == nil {
+		return all
+	}
+	var batch *publisher.BatchError
+	require.ErrorAs(t, err, &batch)
+	for _, f := range batch.Failures {
+		all[events[f.Index].ID()] = f
+	}
+	return all
+}
+
+func TestTheStatusDecides(t *testing.T) {
+	const ok, retry, permanent = -1, publisher.OutcomeRetry, publisher.OutcomePermanent
+	for status, want := range map[int]publisher.Outcome{
+		200: ok, 201: ok, 202: ok, 204: ok, 299: ok,
+		301: retry, 302: retry, 304: retry, 307: retry, 308: retry,
+		401: retry, 403: retry, 404: retry, 405: retry, 407: retry, 410: retry,
+		408: retry, 425: retry, 429: retry,
+		500: retry, 501: retry, 502: retry, 503: retry, 504: retry, 599: retry,
+		400: permanent, 402: permanent, 406: permanent, 409: permanent, 411: permanent, 413: permanent,
+		415: permanent, 422: permanent, 431: permanent, 451: permanent,
+	} {
+		t.Run(strconv.Itoa(status), func(t *testing.T) {
+			hook := hookTo(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Retry-After", "7")
+				w.WriteHeader(status)
+			})
+			events := batchOf("a/1")
+			got := failures(t, hook.Publish(t.Context(), events), events)
+			if want == ok {
+				assert.Empty(t, got)
+				return
+			}
+			f := got["a/1"]
+			require.Error(t, f.Err)
+			assert.Equal(t, want, f.Outcome)
+			assert.ErrorContains(t, f.Err, strconv.Itoa(status))
+			var wait time.Duration
+			if status == 429 || status == 503 {
+				wait = 7 * time.Second
+			}
+			assert.Equal(t, wait, f.RetryAfter)
+		})
+	}
+}
+
+func TestRedirectsAreNotFollowed(t *testing.T) {
+	var elsewhere atomic.Int32
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) }))
+	defer other.Close()
+	hook := hookTo(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, other.URL, http.StatusTemporaryRedirect)
+	}, webhook.WithHeader("Authorization", "Bearer secret"))
+	events := batchOf("a/1")
+	got := failures(t, hook.Publish(t.Context(), events), events)
+	assert.ErrorContains(t, got["a/1"].Err, "redirects are not followed")
+	assert.Zero(t, elsewhere.Load())
+}
+
+func TestOrderPerIDUnderConcurrencyAndFailure(t *testing.T) {
+	const ids, each, concurrency = 20, 10, 8
+	var mu sync.Mutex
+	arrived := map[string][]string{}
+	var now, most int
+	full := make(chan struct{})
+	hook := hookTo(t, func(w http.ResponseWriter, r *http.Request) {
+		id := r.Header.Get("Ce-Id")
+		mu.Lock()
+		arrived[r.Header.Get("Ce-Subject")] = append(arrived[r.Header.Get("Ce-Subject")], id)
+		now++
+		if most = max(most, now); most == concurrency {
+			select {
+			case <-full:
+			default:
+				close(full)
+			}
+		}
+		mu.Unlock()
+		select {
+		case <-full: // all slots were in use at once
+		case <-r.Context().Done():
+		}
+		mu.Lock()
+		now--
+		mu.Unlock()
+		// id-0, id-5, … fail at their fourth event.
+		if strings.HasSuffix(id, "0/4") || strings.HasSuffix(id, "5/4") {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+	}, webhook.WithConcurrency(concurrency))
+
+	var events []publisher.Event
+	for seq := range each {
+		for id := range ids {
+			events = append(events, batchOf(fmt.Sprintf("id-%d/%d", id, seq+1))...)
+		}
+	}
+	got := failures(t, hook.Publish(t.Context(), events), events)
+
+	assert.Equal(t, concurrency, most)
+	for id := range ids {
+		name := fmt.Sprintf("id-%d", id)
+		delivered := each
+		if id%5 == 0 {
+			delivered = 4
+			assert.Equal(t, publisher.OutcomeRetry, got[name+"/4"].Outcome)
+			for seq := 5; seq <= each; seq++ {
+				f := got[fmt.Sprintf("%s/%d", name, seq)]
+				assert.Equal(t, publisher.OutcomeUnknown, f.Outcome)
+				assert.ErrorIs(t, f.Err, publisher.ErrNotTried)
+			}
+		}
+		var want []string
+		for seq := range delivered {
+			want = append(want, fmt.Sprintf("%s/%d", name, seq+1))
+		}
+		assert.Equal(t, want, arrived[name])
+	}
+	assert.Len(t, got, ids/5*(each-3))
+}
+
+func TestATimeoutLeavesTheOutcomeOpen(t *testing.T) {
+	hook := hookTo(t, func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // without which the server does not notice that the client left
+		<-r.Context().Done()
+	}, webhook.WithTimeout(20*time.Millisecond))
+	events := batchOf("a/1")
+	got := failures(t, hook.Publish(t.Context(), events), events)
+	assert.Equal(t, publisher.OutcomeUnknown, got["a/1"].Outcome)
+	assert.ErrorIs(t, got["a/1"].Err, context.DeadlineExceeded)
+}
+
+func TestALostAnswerLeavesTheOutcomeOpen(t *testing.T) {
+	hook := hookTo(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	events := batchOf("a/1")
+	got := failures(t, hook.Publish(t.Context(), events), events)
+	require.Error(t, got["a/1"].Err)
+	assert.Equal(t, publisher.OutcomeUnknown, got["a/1"].Outcome)
+}
+
+func TestARefusedConnectionIsADefiniteNo(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	address := listener.Addr().String()
+	require.NoError(t, listener.Close())
+
+	hook := hookToURL(t, "http://user:password@"+address+"/hook?token=secret")
+	events := batchOf("a/1 b/1")
+	got := failures(t, hook.Publish(t.Context(), events), events)
+	require.Len(t, got, 2)
+	for _, f := range got {
+		assert.Equal(t, publisher.OutcomeRetry, f.Outcome)
+		assert.ErrorContains(t, f.Err, "POST http://"+address+"/hook: ")
+		assert.NotContains(t, f.Err.Error(), "secret")
+		assert.NotContains(t, f.Err.Error(), "password")
+	}
+}
+
+func TestPublishEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	hook := hookTo(t, func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		cancel()
+		<-r.Context().Done()
+	}, webhook.WithConcurrency(1))
+	events := batchOf("a/1 b/1 a/2")
+	got := failures(t, hook.Publish(ctx, events), events)
+	require.Len(t, got, 3)
+	for id, f := range got {
+		assert.Equal(t, publisher.OutcomeUnknown, f.Outcome, id)
+	}
+	assert.ErrorIs(t, got["b/1"].Err, publisher.ErrNotTried)
+}
+
+func TestConnectionsAreUsedAgainAndLongAnswersAreNotRead(t *testing.T) {
+	for name, c := range map[string]struct {
+		body        string
+		connections int32
+	}{
+		"short": {strings.Repeat("x", 4000), 1},
+		"long":  {strings.Repeat("x", 1<<20), 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var connections atomic.Int32
+			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(http.StatusUnprocessableEntity)
+				_, _ = io.WriteString(w, c.body)
+			}))
+			server.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+				if s == http.StateNew {
+					connections.Add(1)
+				}
+			}
+			server.Start()
+			defer server.Close()
+			hook := hookToURL(t, server.URL)
+			for range 3 {
+				events := batchOf("a/1")
+				f := failures(t, hook.Publish(t.Context(), events), events)["a/1"]
+				assert.Equal(t, publisher.OutcomePermanent, f.Outcome)
+				assert.ErrorContains(t, f.Err, "xxx")
+				assert.Less(t, len(f.Err.Error()), 400, "the answer is not repeated whole")
+			}
+			assert.Equal(t, c.connections, connections.Load())
+		})
+	}
+}
+
+func TestEveryConcurrentRequestKeepsItsConnection(t *testing.T) {
+	const concurrency = 8
+	var connections atomic.Int32
+	arrived, leave := make(chan struct{}), make(chan struct{})
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		arrived <- struct{}{}
+		<-leave
+	}))
+	server.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		if s == http.StateNew {
+			connections.Add(1)
+		}
+	}
+	server.Start()
+	defer server.Close()
+	hook := hookToURL(t, server.URL, webhook.WithConcurrency(concurrency))
+	for range 3 {
+		done := make(chan error)
+		go func() { done <- hook.Publish(t.Context(), batchOf("a/1 b/1 c/1 d/1 e/1 f/1 g/1 h/1")) }()
+		for range concurrency {
+			<-arrived
+		}
+		for range concurrency {
+			leave <- struct{}{}
+		}
+		require.NoError(t, <-done)
+	}
+	assert.EqualValues(t, concurrency, connections.Load())
+}
+
+func TestBasicAuthenticationFromTheURL(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if user, password, _ := r.BasicAuth(); user != "user" || password != "password" {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	}))
+	defer server.Close()
+	hook := hookToURL(t, strings.Replace(server.URL, "http://", "http://user:password@", 1))
+	require.NoError(t, hook.Publish(t.Context(), batchOf("a/1")))
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func TestAnotherTransport(t *testing.T) {
+	errWire := errors.New("the wire is cut")
+	hook := hookToURL(t, "https://example.com/hook", webhook.WithSource("//shop.example.com/orders"),
+		webhook.WithTransport(roundTrip(func(r *http.Request) (*http.Response, error) {
+			assert.Equal(t, "//shop.example.com/orders", r.Header.Get("Ce-Source"))
+			return nil, errWire
+		})))
+	events := batchOf("a/1")
+	f := failures(t, hook.Publish(t.Context(), events), events)["a/1"]
+	assert.Equal(t, publisher.OutcomeUnknown, f.Outcome, "an error of unknown kind is no definite no")
+	assert.ErrorIs(t, f.Err, errWire)
+}
+
+func TestNewNamesWhatIsWrong(t *testing.T) {
+	const valid = "https://example.com/hook"
+	for want, c := range map[string]struct {
+		url    string
+		option webhook.Option
+	}{
+		`scheme is ""`:               {url: "example.com/hook"},
+		`scheme is "ftp"`:            {url: "ftp://example.com"},
+		"no host":                    {url: "https:///hook"},
+		"cannot be parsed":           {url: "https://user:hunter2@exa mple.com"},
+		"WithTimeout(0s)":            {valid, webhook.WithTimeout(0)},
+		"WithConcurrency(-1)":        {valid, webhook.WithConcurrency(-1)},
+		"WithSource: the source is":  {valid, webhook.WithSource("")},
+		`WithSource("a b")`:          {valid, webhook.WithSource("a b")},
+		`WithSource("ä")`:            {valid, webhook.WithSource("ä")},
+		`WithSource("%zz")`:          {valid, webhook.WithSource("%zz")},
+		`"X Y" is no name`:           {valid, webhook.WithHeader("X Y", "v")},
+		`WithHeader("X-Token"): the`: {valid, webhook.WithHeader("X-Token", "hunter2\n")},
+		`WithHeader("ce-id"): this`:  {valid, webhook.WithHeader("ce-id", "v")},
+		`WithHeader("content-type")`: {valid, webhook.WithHeader("content-type", "v")},
+		"WithTransport: the":         {valid, webhook.WithTransport(nil)},
+	} {
+		var opts []webhook.Option
+		if c.option != nil {
+			opts = append(opts, c.option)
+		}
+		hook, err := webhook.New(c.url, opts...)
+		require.ErrorContains(t, err, want)
+		assert.NotContains(t, err.Error(), "hunter2")
+		assert.Nil(t, hook)
+	}
+}
+
+func BenchmarkPublish(b *testing.B) {
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer server.Close()
+	hook, err := webhook.New(server.URL)
+	require.NoError(b, err)
+	defer hook.Close()
+	var ids strings.Builder
+	for i := range 256 {
+		fmt.Fprintf(&ids, "id-%d/1 ", i)
+	}
+	events := batchOf(ids.String())
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := hook.Publish(b.Context(), events); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.N*len(events))/b.Elapsed().Seconds(), "events/s")
+}
