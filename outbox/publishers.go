@@ -33,7 +33,9 @@ const goodWhile = time.Minute
 
 func (o *outbox) spawnPublishers(c actor.Context) {
 	o.publishers.lanes = make([]laneChild, o.settings.ledger.Lanes)
-	o.publishers.timeout = durationpb.New(o.settings.ledger.PublishTimeout)
+	// A publisher gives up a little earlier than we do, so that it can still say how far it has come.
+	patience := o.settings.ledger.PublishTimeout
+	o.publishers.timeout = durationpb.New(patience - min(time.Second, patience/10))
 	for i := range o.publishers.lanes {
 		o.spawnPublisher(c, i)
 	}
