@@ -2,8 +2,8 @@ package outbox
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -67,17 +67,19 @@ func (c *Client) Flush(ctx context.Context) error {
 // its offsets and stops. It returns when that is done: [ErrDrainDeadline] if the deadline came first, in which case the
 // outbox has stopped all the same and whatever was not saved will be published again. A drain cannot be taken back.
 func (c *Client) Drain(ctx context.Context, deadline time.Duration) error {
-	answer, err := c.ask(ctx, &outboxv1.Drain{Deadline: durationpb.New(deadline)})
+	call := c.open()
+	defer call.close()
+	answer, err := call.ask(ctx, &outboxv1.Drain{Deadline: durationpb.New(deadline)})
 	if err != nil {
 		return err
 	}
-	if err := replyError(answer); err != nil {
-		return err
+	verdict := replyError(answer)
+	select {
+	case <-call.gone: // it has answered just before
+		return verdict
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	if err := c.Wait(ctx); !errors.Is(err, ErrStopped) {
-		return err
-	}
-	return nil // it was gone before we looked
 }
 
 // Wait waits until the outbox has stopped and returns why: nil if it was told to or drained, otherwise the error of
@@ -110,32 +112,9 @@ func (c *Client) Wait(ctx context.Context) error {
 
 // ask sends a message and waits for its answer.
 func (c *Client) ask(ctx context.Context, message proto.Message) (any, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
 	call := c.open()
 	defer call.close()
-	if c.local() {
-		c.system.Root.RequestWithCustomSender(c.pid, command{message}, call.pid)
-	} else {
-		c.system.Root.RequestWithCustomSender(c.pid, message, call.pid)
-	}
-	select {
-	case answer := <-call.answers:
-		return answer, nil
-	case <-call.gone:
-		select {
-		case answer := <-call.answers:
-			return answer, nil
-		default:
-			return nil, ErrStopped
-		}
-	case <-ctx.Done():
-		if c.local() {
-			c.system.Root.RequestWithCustomSender(c.pid, abandon{}, call.pid)
-		}
-		return nil, ctx.Err()
-	}
+	return call.ask(ctx, message)
 }
 
 func (c *Client) local() bool {
@@ -149,6 +128,7 @@ type call struct {
 	pid     *actor.PID
 	answers chan any
 	gone    chan struct{}
+	dead    atomic.Bool
 }
 
 func (c *Client) open() *call {
@@ -159,9 +139,36 @@ func (c *Client) open() *call {
 	return cl
 }
 
+func (cl *call) ask(ctx context.Context, message proto.Message) (any, error) {
+	root, to := cl.client.system.Root, cl.client.pid
+	if cl.client.local() {
+		root.RequestWithCustomSender(to, command{message}, cl.pid)
+	} else {
+		root.RequestWithCustomSender(to, message, cl.pid)
+	}
+	select {
+	case answer := <-cl.answers:
+		return answer, nil
+	case <-cl.gone:
+		select {
+		case answer := <-cl.answers:
+			return answer, nil
+		default:
+			return nil, ErrStopped
+		}
+	case <-ctx.Done():
+		if cl.client.local() {
+			root.RequestWithCustomSender(to, abandon{}, cl.pid)
+		}
+		return nil, ctx.Err()
+	}
+}
+
 func (cl *call) close() {
 	cl.client.system.ProcessRegistry.Remove(cl.pid)
-	cl.toOutbox(&actor.Unwatch{Watcher: cl.pid})
+	if !cl.dead.Load() {
+		cl.toOutbox(&actor.Unwatch{Watcher: cl.pid})
+	}
 }
 
 // toOutbox sends a system message. If there is no such process, the dead letters answer a Watch in its stead.
@@ -186,6 +193,7 @@ func (cl *call) SendUserMessage(_ *actor.PID, message interface{}) {
 // SendSystemMessage implements actor.Process.
 func (cl *call) SendSystemMessage(_ *actor.PID, message interface{}) {
 	if _, ok := message.(*actor.Terminated); ok {
+		cl.dead.Store(true)
 		select {
 		case cl.gone <- struct{}{}:
 		default:

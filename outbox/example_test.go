@@ -2,6 +2,7 @@ package outbox_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -59,13 +60,16 @@ func Example() {
 		panic(err)
 	}
 	for _, item := range []string{"apples", "bread", "cheese"} {
-		system.Root.Send(pid, item)
-	}
-	if err := system.Root.PoisonFuture(pid).Wait(); err != nil {
-		panic(err)
+		if err := system.Root.RequestFuture(pid, item, time.Second).Wait(); err != nil {
+			panic(err)
+		}
 	}
 
-	if err := outbox.NewClient(system.Root, box).Drain(ctx, 10*time.Second); err != nil {
+	client := outbox.NewClient(system.Root, box)
+	if err := client.Flush(ctx); err != nil { // all that was persisted before is out
+		panic(err)
+	}
+	if err := client.Drain(ctx, 10*time.Second); err != nil { // and the outbox stops
 		panic(err)
 	}
 	// Output:
@@ -124,7 +128,7 @@ func ExampleClient_Wait() {
 	go func() { reason <- client.Wait(ctx) }()
 
 	_ = client.Drain(ctx, time.Second)
-	if err := <-reason; err == nil || err == outbox.ErrStopped {
+	if err := <-reason; err == nil || errors.Is(err, outbox.ErrStopped) {
 		fmt.Println("stopped as told")
 	}
 	// Output: stopped as told

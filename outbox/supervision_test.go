@@ -34,6 +34,7 @@ func exploding() outbox.Option {
 func TestASupervisedRestartGoesOnUnderTheSameEpoch(t *testing.T) {
 	j, s := memory.New(), &sink{}
 	o := spawn(t, j, publisher.Props(publisher.Func(s.publish)), exploding())
+	o.flush(t) // it knows its epoch
 	for round := range int64(5) {
 		write(t, j, "a", round*20+1, round*20+20)
 		o.system.Root.Send(o.pid, boom{})

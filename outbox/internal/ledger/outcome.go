@@ -192,9 +192,9 @@ func (l *Ledger) park(st *stream, reason string) {
 
 // parkedList is the events that were given up on.
 type parkedList struct {
-	events []ParkedEvent
-	index  map[eventKey]int // position in events
-	saved  int              // so many of them are in a snapshot that is known to be saved
+	events  []ParkedEvent
+	index   map[eventKey]int // position in events
+	saved   int              // so many of them are in a snapshot that is known to be saved
 	waiting []parkedStream
 }
 
