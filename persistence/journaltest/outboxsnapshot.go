@@ -1,0 +1,232 @@
+package journaltest
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
+)
+
+const outboxKey = "outbox/orders"
+
+var outboxSnapshotCases = []testCase{
+	{"do not exist for an unknown key", snapshotStore, func(t *testing.T, s *subject) {
+		for range 2 { // loading leaves nothing behind
+			require.Equal(t, query.Saved{}, s.load(t, outboxKey))
+		}
+		require.Equal(t, query.Saved{Epoch: 1}, s.acquire(t, outboxKey))
+	}},
+	{"raise the epoch with every owner", snapshotStore, func(t *testing.T, s *subject) {
+		for epoch := int64(1); epoch <= 5; epoch++ {
+			require.Equal(t, epoch, s.acquire(t, outboxKey).Epoch)
+			require.Equal(t, epoch, s.load(t, outboxKey).Epoch)
+		}
+		require.Equal(t, int64(1), s.acquire(t, "outbox/other").Epoch, "another key has epochs of its own")
+	}},
+	{"are handed to the next owner", snapshotStore, func(t *testing.T, s *subject) {
+		epoch := s.acquire(t, outboxKey).Epoch
+		require.NoError(t, s.save(epoch, 1, "one"))
+		require.NoError(t, s.save(epoch, 2, "two"))
+		requireSaved(t, 1, 2, "two", s.load(t, outboxKey))
+		requireSaved(t, 2, 2, "two", s.acquire(t, outboxKey))
+		requireSaved(t, 2, 2, "two", s.load(t, outboxKey))
+	}},
+	{"let an owner prove that it still is", snapshotStore, func(t *testing.T, s *subject) {
+		epoch := s.acquire(t, outboxKey).Epoch
+		require.NoError(t, s.save(epoch, 1, "one"))
+		again, err := s.store().Acquire(s.ctx, outboxKey, epoch)
+		require.NoError(t, err)
+		requireSaved(t, epoch, 1, "one", again)
+		require.NoError(t, s.save(epoch, 2, "two"))
+	}},
+	{"refuse an owner that lost ownership", snapshotStore, func(t *testing.T, s *subject) {
+		old := s.acquire(t, outboxKey).Epoch
+		require.NoError(t, s.save(old, 1, "old"))
+		current := s.acquire(t, outboxKey).Epoch
+
+		s.isFenced(t, s.save(old, 2, "old"))
+		s.isFenced(t, s.save(old, 1_000_000, "old"))
+		_, err := s.store().Acquire(s.ctx, outboxKey, old)
+		s.isFenced(t, err)
+		requireSaved(t, current, 1, "old", s.load(t, outboxKey))
+
+		require.NoError(t, s.save(current, 2, "current"))
+		s.isFenced(t, s.save(old, 3, "old"))
+		requireSaved(t, current, 2, "current", s.load(t, outboxKey))
+	}},
+	{"refuse epochs that nobody was given", snapshotStore, func(t *testing.T, s *subject) {
+		for _, epoch := range []int64{-1, 0, 1, 2} {
+			s.isFenced(t, s.save(epoch, 1, "never acquired"))
+		}
+		_, err := s.store().Acquire(s.ctx, outboxKey, 1)
+		s.isFenced(t, err)
+		require.Equal(t, query.Saved{}, s.load(t, outboxKey))
+
+		epoch := s.acquire(t, outboxKey).Epoch
+		s.isFenced(t, s.save(epoch+1, 1, "from the future"))
+		_, err = s.store().Acquire(s.ctx, outboxKey, epoch+1)
+		s.isFenced(t, err)
+		require.Equal(t, query.Saved{Epoch: epoch}, s.load(t, outboxKey))
+	}},
+	{"refuse an index that is not greater", snapshotStore, func(t *testing.T, s *subject) {
+		epoch := s.acquire(t, outboxKey).Epoch
+		require.ErrorIs(t, s.save(epoch, 0, "zero"), query.ErrStaleIndex)
+		require.NoError(t, s.save(epoch, 5, "five"))
+		for _, index := range []int64{-1, 0, 1, 4, 5} {
+			err := s.save(epoch, index, "stale")
+			require.ErrorIs(t, err, query.ErrStaleIndex, "index %d", index)
+			require.NotErrorIs(t, err, query.ErrFenced)
+			require.ErrorContains(t, err, outboxKey)
+		}
+		requireSaved(t, epoch, 5, "five", s.load(t, outboxKey))
+		require.NoError(t, s.save(epoch, 6, "six"))
+
+		next := s.acquire(t, outboxKey).Epoch
+		require.ErrorIs(t, s.save(next, 6, "stale"), query.ErrStaleIndex, "indexes rise over epochs")
+		require.NoError(t, s.save(next, 7, "seven"))
+	}},
+	{"are fenced before they are stale", snapshotStore, func(t *testing.T, s *subject) {
+		old := s.acquire(t, outboxKey).Epoch
+		require.NoError(t, s.save(old, 5, "five"))
+		s.acquire(t, outboxKey)
+		s.isFenced(t, s.save(old, 5, "both"))
+	}},
+	{"never give an epoch twice, not even after being unregistered", snapshotStore, func(t *testing.T, s *subject) {
+		old := s.acquire(t, outboxKey).Epoch
+		require.NoError(t, s.save(old, 1, "old"))
+		require.NoError(t, s.store().Unregister(s.ctx, outboxKey))
+
+		freed := s.load(t, outboxKey)
+		require.Greater(t, freed.Epoch, old)
+		require.Equal(t, query.Saved{Epoch: freed.Epoch}, freed, "its snapshot is gone")
+		for epoch := range freed.Epoch + 2 {
+			s.isFenced(t, s.save(epoch, 2, "without an owner"))
+		}
+		for held := int64(1); held <= freed.Epoch+1; held++ {
+			_, err := s.store().Acquire(s.ctx, outboxKey, held)
+			s.isFenced(t, err)
+		}
+
+		next := s.acquire(t, outboxKey)
+		require.Greater(t, next.Epoch, freed.Epoch)
+		require.Equal(t, query.Saved{Epoch: next.Epoch}, next)
+		s.isFenced(t, s.save(old, 9, "old"))
+		require.NoError(t, s.save(next.Epoch, 1, "next"))
+	}},
+	{"may be unregistered when unknown", snapshotStore, func(t *testing.T, s *subject) {
+		require.NoError(t, s.store().Unregister(s.ctx, outboxKey))
+		require.Equal(t, query.Saved{}, s.load(t, outboxKey))
+		require.Equal(t, int64(1), s.acquire(t, outboxKey).Epoch)
+		for range 2 {
+			require.NoError(t, s.store().Unregister(s.ctx, outboxKey))
+		}
+	}},
+	{"give each of several new owners another epoch", snapshotStore, func(t *testing.T, s *subject) {
+		const owners = 8
+		var (
+			wg     sync.WaitGroup
+			epochs [owners]int64
+			errs   [owners]error
+		)
+		for i := range owners {
+			wg.Go(func() {
+				saved, err := s.store().Acquire(s.ctx, outboxKey, 0)
+				epochs[i], errs[i] = saved.Epoch, err
+			})
+		}
+		wg.Wait()
+		for _, err := range errs {
+			require.NoError(t, err)
+		}
+		slices.Sort(epochs[:])
+		require.Equal(t, [owners]int64{1, 2, 3, 4, 5, 6, 7, 8}, epochs)
+	}},
+	{"let one of several saves of an index win", snapshotStore, func(t *testing.T, s *subject) {
+		epoch := s.acquire(t, outboxKey).Epoch
+		var (
+			wg   sync.WaitGroup
+			errs [8]error
+		)
+		for i := range errs {
+			wg.Go(func() { errs[i] = s.save(epoch, 1, fmt.Sprint(i)) })
+		}
+		wg.Wait()
+		winner := slices.Index(errs[:], nil)
+		require.NotEqual(t, -1, winner)
+		for i, err := range errs {
+			if i != winner {
+				require.ErrorIs(t, err, query.ErrStaleIndex)
+			}
+		}
+		requireSaved(t, epoch, 1, fmt.Sprint(winner), s.load(t, outboxKey))
+	}},
+	{"keep data exactly, and nothing of the caller's memory", snapshotStore, func(t *testing.T, s *subject) {
+		epoch := s.acquire(t, outboxKey).Epoch
+		for i, data := range [][]byte{nil, {}, {0, 0xff}, []byte("text")} {
+			saved := query.Saved{Epoch: epoch, Index: int64(i + 1), Data: slices.Clone(data)}
+			require.NoError(t, s.store().Save(s.ctx, outboxKey, saved))
+			clear(saved.Data)
+			require.Equal(t, data, s.load(t, outboxKey).Data)
+		}
+	}},
+	{"take what is to be kept", snapshotStore, func(t *testing.T, s *subject) {
+		s.write(t, "a", 1, 5)
+		last := s.all(t)[4]
+		epoch := s.acquire(t, outboxKey).Epoch
+		require.NoError(t, s.store().Save(s.ctx, outboxKey, query.Saved{
+			Epoch: epoch, Index: 1, Data: []byte("x"),
+			Keep: query.Keep{
+				Watermark: last.Offset,
+				Anchor:    query.Pointer{PersistenceID: "a", SequenceNumber: 5},
+				Held:      map[string]int64{"it's \"held\"": 3},
+				Parked:    []query.Pointer{{PersistenceID: "a", SequenceNumber: 2}, {PersistenceID: "é", SequenceNumber: 1}},
+			},
+		}))
+		requireSaved(t, epoch, 1, "x", s.load(t, outboxKey))
+	}},
+	{"are apart from those of actors", snapshotStore, func(t *testing.T, s *subject) {
+		require.NoError(t, s.SaveActorSnapshot(s.ctx, outboxKey, snapshotAt(7)))
+		require.Equal(t, query.Saved{Epoch: 1}, s.acquire(t, outboxKey))
+		require.NoError(t, s.save(1, 9, "outbox"))
+		require.NoError(t, s.DeleteActorSnapshots(s.ctx, outboxKey, 100))
+		requireSaved(t, 1, 9, "outbox", s.load(t, outboxKey))
+		require.Empty(t, s.all(t))
+	}},
+}
+
+func (s *subject) store() query.SnapshotStore { return s.Journal.(query.SnapshotStore) }
+
+func (s *subject) acquire(t *testing.T, key string) query.Saved {
+	t.Helper()
+	saved, err := s.store().Acquire(s.ctx, key, 0)
+	require.NoError(t, err)
+	return saved
+}
+
+func (s *subject) load(t *testing.T, key string) query.Saved {
+	t.Helper()
+	saved, err := s.store().Load(s.ctx, key)
+	require.NoError(t, err)
+	return saved
+}
+
+func (s *subject) save(epoch, index int64, data string) error {
+	return s.store().Save(s.ctx, outboxKey, query.Saved{Epoch: epoch, Index: index, Data: []byte(data)})
+}
+
+func (s *subject) isFenced(t *testing.T, err error) {
+	t.Helper()
+	require.ErrorIs(t, err, query.ErrFenced)
+	require.NotErrorIs(t, err, query.ErrStaleIndex)
+	require.ErrorContains(t, err, outboxKey)
+}
+
+func requireSaved(t *testing.T, epoch, index int64, data string, got query.Saved) {
+	t.Helper()
+	got.Keep = query.Keep{} // the journal's to read, not the owner's
+	require.Equal(t, query.Saved{Epoch: epoch, Index: index, Data: []byte(data)}, got)
+}

@@ -1,0 +1,66 @@
+package memory
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/protoactor-contrib/protoactor-outbox/persistence/journal"
+	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
+)
+
+// Append implements journal.Store. It keeps nothing of the caller's memory.
+func (j *Journal) Append(ctx context.Context, e query.Event) error {
+	e = owned(e)
+	if err := onID(ctx, "append an event", e.PersistenceID, j.write, func() error { return j.append(e) }); err != nil {
+		return err
+	}
+	j.subscribers.notify()
+	return nil
+}
+
+// append runs under the write lock.
+func (j *Journal) append(e query.Event) error {
+	s := j.streams[e.PersistenceID]
+	last := s.last()
+	switch {
+	case e.SequenceNumber >= 1 && e.SequenceNumber <= last:
+		if j.events[s.at(e.SequenceNumber)].UID == e.UID {
+			return nil
+		}
+		return fmt.Errorf("%w: sequence number %d of %q is taken, the last one is %d",
+			journal.ErrSequenceConflict, e.SequenceNumber, e.PersistenceID, last)
+	case e.SequenceNumber != last+1:
+		return fmt.Errorf("%w: %q ends at sequence number %d, so %d comes next, not %d",
+			journal.ErrSequenceConflict, e.PersistenceID, last, last+1, e.SequenceNumber)
+	}
+	if s == nil {
+		s = new(stream)
+		j.streams[e.PersistenceID] = s
+	}
+	s.positions = append(s.positions, len(j.events))
+	e.Offset = query.Offset(len(j.events) + 1)
+	e.Time = j.now().UTC().Truncate(time.Microsecond)
+	j.events = append(j.events, e)
+	return nil
+}
+
+// owned is the event as it is stored, apart from its place in the journal.
+func owned(e query.Event) query.Event {
+	e.Slice = query.SliceOf(e.PersistenceID)
+	e.Data = bytes.Clone(e.Data)
+	e.Tags = slices.Clone(e.Tags)
+	slices.Sort(e.Tags)
+	e.Tags = slices.Compact(e.Tags)
+	if len(e.Tags) == 0 {
+		e.Tags = nil
+	}
+	e.Metadata = maps.Clone(e.Metadata)
+	if len(e.Metadata) == 0 {
+		e.Metadata = nil
+	}
+	return e
+}

@@ -1,0 +1,24 @@
+// Package sqlite is the embedded journal: one SQLite file that holds the events and snapshots of persistent
+// actors, serves them as a feed, and keeps the snapshots of the outboxes that read it. It needs no cgo and no
+// server.
+//
+// It owns the file: its schema, the migration of older files, and the connections to it. [Open] gives a
+// [Journal], which is a Proto.Actor persistence provider and a query.Journal in one.
+//
+// It promises that an append that returned nil survives the end of the process and, since every commit is
+// synced (synchronous=FULL), a power cut on storage that honours syncs; that readers never wait for writers; and
+// that the feed is in commit order: SQLite has one writer at a time, and an offset is never used twice.
+//
+// It never changes a file that is not its own: a foreign database and a file written by a newer version of this
+// package are refused.
+//
+// # Limits
+//
+//   - One host, local disk. Several processes of one host may open the file, but locks on network file systems
+//     cannot be trusted. An append in another process does not notify this one; its events are found by polling.
+//   - A file that was copied or restored while nobody had it open, together with the snapshots in it, is a
+//     consistent older journal. Nothing in it can tell, so events that were appended after the copy was made are
+//     gone unnoticed, and their sequence numbers and offsets are given out again.
+//   - Beside the file SQLite keeps a -wal and a -shm file while it is open, and after a crash. They belong to it:
+//     never move, copy or delete one without the others.
+package sqlite

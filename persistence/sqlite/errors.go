@@ -1,0 +1,56 @@
+package sqlite
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	driver "modernc.org/sqlite"
+
+	"github.com/protoactor-contrib/protoactor-outbox/persistence/journal"
+	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
+)
+
+// ErrNotJournal says that the file exists but was not made by this package: another program's SQLite database,
+// or no database at all. It was not changed. Give Open another path.
+var ErrNotJournal = errors.New("the file is not a journal of this package")
+
+// SchemaError says that the file was written by a newer version of this package than the one that tries to open
+// it. The file was not changed.
+type SchemaError struct {
+	Path string
+	// Found is the file's schema version, Supported the greatest that this version of the package knows.
+	Found, Supported int
+}
+
+func (e *SchemaError) Error() string {
+	return fmt.Sprintf("the journal %s has schema version %d, but this program knows versions up to %d: "+
+		"run a program built with a newer %s, or restore a backup made before the upgrade",
+		e.Path, e.Found, e.Supported, "github.com/protoactor-contrib/protoactor-outbox/persistence/sqlite")
+}
+
+// wrap says what was being done, and in which file.
+func (j *Journal) wrap(op string, err error) error {
+	return fmt.Errorf("journal %s: %s: %w", j.path, op, err)
+}
+
+// operation names what is about to be done to a valid id, for [Journal.wrap]. With an invalid id the error is done.
+func (j *Journal) operation(what, id string) (op string, err error) {
+	if err := query.ValidateID(id); err != nil {
+		return "", j.wrap(what, err)
+	}
+	return what + " of " + strconv.Quote(id), nil
+}
+
+// isAnswer reports whether err is what a transaction found out, as opposed to a failure to find out.
+func isAnswer(err error) bool {
+	return journal.IsFinal(err) ||
+		errors.Is(err, query.ErrFenced) ||
+		errors.Is(err, query.ErrStaleIndex)
+}
+
+// hasCode reports whether err is SQLite's, with this primary result code.
+func hasCode(err error, code int) bool {
+	var e *driver.Error
+	return errors.As(err, &e) && e.Code()&0xff == code
+}

@@ -1,0 +1,15 @@
+package sqlite_test
+
+import (
+	"os"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	if path := os.Getenv(appenderEnv); path != "" {
+		os.Exit(appendFromAnotherProcess(path))
+	}
+	goleak.VerifyTestMain(m)
+}

@@ -1,0 +1,196 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
+)
+
+const (
+	outboxSnapshotSQL = `SELECT epoch, idx, watermark, keep, data, data IS NULL FROM outbox_snapshots WHERE key = ?`
+
+	outboxRegisterSQL = `INSERT INTO outbox_snapshots (key, registered, epoch) VALUES (?1, 1, ?2)
+		ON CONFLICT DO UPDATE SET registered = 1, epoch = ?2`
+
+	outboxOwnerSQL = `SELECT registered, epoch, idx FROM outbox_snapshots WHERE key = ?`
+
+	outboxSaveSQL = `UPDATE outbox_snapshots SET idx = ?2, watermark = ?3, keep = ?4, saved_at = ?5, data = ?6
+		WHERE key = ?1`
+
+	outboxForgetSQL = `UPDATE outbox_snapshots
+		SET registered = 0, epoch = epoch + 1, idx = 0, watermark = 0, keep = '{}', saved_at = NULL, data = NULL
+		WHERE key = ? AND registered = 1`
+)
+
+// Acquire implements query.SnapshotStore.
+func (j *Journal) Acquire(ctx context.Context, key string, held int64) (saved query.Saved, err error) {
+	op, err := j.operation("take ownership", key)
+	if err != nil {
+		return query.Saved{}, err
+	}
+	err = j.write(ctx, op, func(tx *sql.Tx) error {
+		if held != 0 {
+			if _, err := j.checkOwner(ctx, tx, key, held); err != nil {
+				return err
+			}
+		}
+		if saved, err = loadSaved(ctx, tx.StmtContext(ctx, j.stmts.outboxCurrent), key); err != nil || held != 0 {
+			return err
+		}
+		saved.Epoch++
+		_, err := tx.StmtContext(ctx, j.stmts.outboxRegister).ExecContext(ctx, key, saved.Epoch)
+		return err
+	})
+	if err != nil {
+		return query.Saved{}, err
+	}
+	return saved, nil
+}
+
+// Load implements query.SnapshotStore.
+func (j *Journal) Load(ctx context.Context, key string) (saved query.Saved, err error) {
+	op, err := j.operation("load the outbox snapshot", key)
+	if err != nil {
+		return query.Saved{}, err
+	}
+	err = j.read(ctx, op, func(tx *sql.Tx) error {
+		saved, err = loadSaved(ctx, tx.StmtContext(ctx, j.stmts.outboxSnapshot), key)
+		return err
+	})
+	if err != nil {
+		return query.Saved{}, err
+	}
+	return saved, nil
+}
+
+// Save implements query.SnapshotStore.
+func (j *Journal) Save(ctx context.Context, key string, s query.Saved) error {
+	op, err := j.operation(fmt.Sprintf("save outbox snapshot %d in epoch %d", s.Index, s.Epoch), key)
+	if err != nil {
+		return err
+	}
+	keep, err := encodeKeep(s.Keep)
+	if err != nil {
+		return j.wrap(op, err)
+	}
+	return j.write(ctx, op, func(tx *sql.Tx) error {
+		stored, err := j.checkOwner(ctx, tx, key, s.Epoch)
+		if err != nil {
+			return err
+		}
+		if s.Index <= stored {
+			return fmt.Errorf("%w: index %d is stored", query.ErrStaleIndex, stored)
+		}
+		_, err = tx.StmtContext(ctx, j.stmts.outboxSave).ExecContext(ctx,
+			key, s.Index, int64(s.Keep.Watermark), keep, time.Now().UnixMicro(), s.Data)
+		return err
+	})
+}
+
+// checkOwner returns the stored index, or ErrFenced unless the epoch owns the key. An unregistered key has no
+// owner: its epoch was raised without being given to anybody.
+func (j *Journal) checkOwner(ctx context.Context, tx *sql.Tx, key string, epoch int64) (index int64, err error) {
+	var (
+		registered bool
+		current    int64
+	)
+	err = tx.StmtContext(ctx, j.stmts.outboxOwner).QueryRowContext(ctx, key).Scan(&registered, &current, &index)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return 0, err
+	}
+	if !registered || current != epoch {
+		return 0, fmt.Errorf("%w: epoch %d does not own the key, whose current epoch is %d", query.ErrFenced, epoch, current)
+	}
+	return index, nil
+}
+
+// Unregister implements query.SnapshotStore.
+func (j *Journal) Unregister(ctx context.Context, key string) error {
+	op, err := j.operation("end the registration", key)
+	if err != nil {
+		return err
+	}
+	return j.write(ctx, op, func(tx *sql.Tx) error {
+		_, err := tx.StmtContext(ctx, j.stmts.outboxForget).ExecContext(ctx, key)
+		return err
+	})
+}
+
+func loadSaved(ctx context.Context, stmt *sql.Stmt, key string) (s query.Saved, err error) {
+	var (
+		watermark query.Offset
+		keep      string
+		noData    bool
+	)
+	err = stmt.QueryRowContext(ctx, key).Scan(&s.Epoch, &s.Index, &watermark, &keep, &s.Data, &noData)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return query.Saved{}, nil
+	case err != nil:
+		return query.Saved{}, err
+	}
+	s.Data = notNil(s.Data, noData)
+	if s.Keep, err = decodeKeep(keep); err != nil {
+		return query.Saved{}, err
+	}
+	s.Keep.Watermark = watermark
+	return s, nil
+}
+
+// storedKeep is the JSON form of a query.Keep, less its watermark, which has a column of its own.
+type storedKeep struct {
+	Anchor *storedPointer   `json:"anchor,omitempty"`
+	Held   map[string]int64 `json:"held,omitempty"` // persistence id → next sequence number
+	Parked []storedPointer  `json:"parked,omitempty"`
+}
+
+type storedPointer struct {
+	PersistenceID  string `json:"id"`
+	SequenceNumber int64  `json:"seq"`
+}
+
+func encodeKeep(k query.Keep) (string, error) {
+	stored := storedKeep{Held: k.Held}
+	for id := range k.Held {
+		if err := query.ValidateID(id); err != nil {
+			return "", fmt.Errorf("held: %w", err)
+		}
+	}
+	if k.Anchor != (query.Pointer{}) {
+		stored.Anchor = (*storedPointer)(&k.Anchor)
+		if err := query.ValidateID(k.Anchor.PersistenceID); err != nil {
+			return "", fmt.Errorf("anchor: %w", err)
+		}
+	}
+	for _, p := range k.Parked {
+		if err := query.ValidateID(p.PersistenceID); err != nil {
+			return "", fmt.Errorf("parked: %w", err)
+		}
+		stored.Parked = append(stored.Parked, storedPointer(p))
+	}
+	text, err := json.Marshal(stored)
+	if err != nil {
+		return "", fmt.Errorf("encode what is kept: %w", err)
+	}
+	return string(text), nil
+}
+
+func decodeKeep(text string) (k query.Keep, err error) {
+	var stored storedKeep
+	if err := json.Unmarshal([]byte(text), &stored); err != nil {
+		return query.Keep{}, fmt.Errorf("decode what is kept: %w", err)
+	}
+	k.Held = stored.Held
+	if stored.Anchor != nil {
+		k.Anchor = query.Pointer(*stored.Anchor)
+	}
+	for _, p := range stored.Parked {
+		k.Parked = append(k.Parked, query.Pointer(p))
+	}
+	return k, nil
+}
