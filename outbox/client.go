@@ -3,7 +3,7 @@ package outbox
 import (
 	"context"
 	"fmt"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -127,12 +127,12 @@ type call struct {
 	client  *Client
 	pid     *actor.PID
 	answers chan any
-	gone    chan struct{}
-	dead    atomic.Bool
+	gone    chan struct{} // closed when the outbox has stopped
+	once    sync.Once
 }
 
 func (c *Client) open() *call {
-	cl := &call{client: c, answers: make(chan any, 1), gone: make(chan struct{}, 1)}
+	cl := &call{client: c, answers: make(chan any, 1), gone: make(chan struct{})}
 	// A fresh id of the registry's own making cannot be taken.
 	cl.pid, _ = c.system.ProcessRegistry.Add(cl, "outbox-call"+c.system.ProcessRegistry.NextId())
 	cl.toOutbox(&actor.Watch{Watcher: cl.pid})
@@ -166,7 +166,9 @@ func (cl *call) ask(ctx context.Context, message proto.Message) (any, error) {
 
 func (cl *call) close() {
 	cl.client.system.ProcessRegistry.Remove(cl.pid)
-	if !cl.dead.Load() {
+	select {
+	case <-cl.gone:
+	default:
 		cl.toOutbox(&actor.Unwatch{Watcher: cl.pid})
 	}
 }
@@ -193,11 +195,7 @@ func (cl *call) SendUserMessage(_ *actor.PID, message interface{}) {
 // SendSystemMessage implements actor.Process.
 func (cl *call) SendSystemMessage(_ *actor.PID, message interface{}) {
 	if _, ok := message.(*actor.Terminated); ok {
-		cl.dead.Store(true)
-		select {
-		case cl.gone <- struct{}{}:
-		default:
-		}
+		cl.once.Do(func() { close(cl.gone) })
 	}
 }
 

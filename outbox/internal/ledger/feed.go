@@ -29,7 +29,11 @@ func (f *feed) wake(now time.Time) {
 // readFeed asks for the next page, if one is due and there is room for it.
 func (l *Ledger) readFeed() {
 	f := &l.feed
-	if f.reading != 0 || l.now.Before(f.due) || l.outage.on || l.heldCount() >= l.cfg.MaxHeld {
+	if f.reading != 0 || l.now.Before(f.due) {
+		return
+	}
+	// Streams that are ahead do not count here: reading is what lets go of them.
+	if len(l.held) >= l.cfg.MaxHeld || (l.outage.on && l.untried()) {
 		return
 	}
 	limits := query.Limits{

@@ -35,6 +35,8 @@ func (l *Ledger) hold(st *stream) bool {
 	}
 	st.held, st.verified = true, true
 	l.held = append(l.held, st)
+	// What was settled before may have been forgotten since, with the watermark still behind it.
+	st.settledOffset = max(st.settledOffset, st.queue[0].event.Offset-1)
 	for i := range st.queue {
 		en := &st.queue[i]
 		st.through = en.event.SequenceNumber

@@ -59,7 +59,7 @@ func (q *streamQueue) drop() {
 // next returns the first stream that can still be dispatched and forgets those before it that cannot.
 func (q *streamQueue) next(now time.Time) *stream {
 	for st := q.peek(); st != nil; st = q.peek() {
-		if len(st.queue) > 0 && st.sent == 0 && !st.parking && !now.Before(st.retryAt) {
+		if st.dispatchable(now) {
 			return st
 		}
 		q.drop()
@@ -82,6 +82,7 @@ func (l *Ledger) pump() {
 			for la.up && la.freshOut < l.cfg.LaneBatches && l.form(i, &la.fresh, false) {
 			}
 		}
+		l.useReserve()
 		if !l.unblock() {
 			return
 		}
@@ -131,7 +132,7 @@ func (l *Ledger) take(st *stream, events, bytes int, first bool) int {
 			break
 		}
 		if seq := en.event.SequenceNumber; seq > st.dispatched {
-			if l.unsaved >= l.cfg.MaxUnsaved {
+			if l.unsaved >= l.budget(st, n) {
 				break
 			}
 			l.unsaved++
@@ -162,11 +163,50 @@ func (l *Ledger) dispatch(b *batch) {
 	l.emit(Dispatch{Generation: l.cfg.Generation, Batch: b.id, Lane: b.lane, Events: events})
 }
 
+// common is the part of the budget of unsaved events that is everybody's. The rest is a reserve: one event for each
+// stream that may be held, and one for the window's front. What they settle can be recorded at once, so that the
+// reserve, and with it the rest, is always freed again by those that do not fail.
+func (l *Ledger) common() int { return l.cfg.MaxUnsaved - l.cfg.MaxHeld - 1 }
+
+// budget is the number of unsaved events below which the stream may send one more, after n in the same batch.
+func (l *Ledger) budget(st *stream, n int) int {
+	if w := &l.window; n == 0 && (st.held || (w.len() > 0 && st.queue[0].slot == w.head)) {
+		return l.cfg.MaxUnsaved
+	}
+	return l.common()
+}
+
+// useReserve sends what may go beyond the common budget, one event per stream.
+func (l *Ledger) useReserve() {
+	if l.unsaved < l.common() {
+		return
+	}
+	if w := &l.window; w.len() > 0 {
+		if st := l.streams[w.at(w.head).PersistenceID]; st != nil {
+			l.sendOne(st)
+		}
+	}
+	for _, st := range l.held {
+		l.sendOne(st)
+	}
+}
+
+// sendOne dispatches the first event of a stream out of turn, if it is a new one and there is a place for it.
+func (l *Ledger) sendOne(st *stream) {
+	la := &l.lanes[st.lane]
+	if !la.up || la.freshOut >= l.cfg.LaneBatches || !st.dispatchable(l.now) || st.queue[0].event.SequenceNumber <= st.dispatched {
+		return
+	}
+	if n := l.take(st, 1, 0, true); n > 0 { // its lane's list forgets it when it comes to it
+		l.dispatch(&batch{lane: st.lane, events: n, parts: []part{{st: st, n: n}}})
+	}
+}
+
 // unblock frees the budget of unsaved events when no save can: an event that was never sent pins the watermark,
 // so its stream is held. It reports whether that helped.
 func (l *Ledger) unblock() bool {
 	w := &l.window
-	if l.unsaved < l.cfg.MaxUnsaved || l.recordable > 0 || l.saves.pending != nil || w.len() == 0 {
+	if l.unsaved < l.common() || l.recordable > 0 || l.saves.pending != nil || w.len() == 0 {
 		return false
 	}
 	front := w.at(w.head)

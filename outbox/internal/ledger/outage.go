@@ -3,14 +3,16 @@ package ledger
 import "time"
 
 // outage is the judgement on the sink: when many distinct streams have failed and none has succeeded since, it
-// is not them. While it lasts, nothing is read, no stream becomes held and no attempt counts; one event at a time
-// probes whether it is over.
+// is not them. While it lasts, no stream becomes held and no attempt counts; one event at a time probes whether it is
+// over. Those who failed and those who were not tried take turns, and so that there is somebody to try, the feed is
+// read until there is: a few ids that fail for good must not pass for a sink that is down.
 type outage struct {
 	on      bool
 	round   uint64 // grows with every success; see stream.blamedIn
 	blamed  int    // streams that have failed in this round
 	probing uint64 // the batch that probes, 0 if none does
 	failed  int    // probes in a row
+	turn    bool   // of those that were not tried
 	probeAt time.Time
 }
 
@@ -68,6 +70,7 @@ func (l *Ledger) probe() {
 	if st == nil {
 		return
 	}
+	o.turn = !o.turn
 	st.alone = true // whatever comes of it is laid at the door of this one event
 	if l.take(st, 1, 0, true) == 0 {
 		return // no budget; those who are sent anew need none
@@ -78,21 +81,19 @@ func (l *Ledger) probe() {
 }
 
 func (l *Ledger) probeCandidate() *stream {
+	if l.outage.turn {
+		if st := l.probeUntried(); st != nil {
+			return st
+		}
+	}
 	for _, st := range l.failing {
 		if l.lanes[st.lane].up && st.sent == 0 && !st.parking && len(st.queue) > 0 {
 			l.failing = append(remove(l.failing, st), st)
 			return st
 		}
 	}
-	for i := range l.lanes {
-		if la := &l.lanes[i]; la.up {
-			if st := la.again.next(l.now); st != nil {
-				return st
-			}
-			if st := la.fresh.next(l.now); st != nil && l.unsaved < l.cfg.MaxUnsaved {
-				return st
-			}
-		}
+	if st := l.probeUntried(); st != nil {
+		return st
 	}
 	// Nothing is in memory: let a held stream read.
 	for _, st := range l.failing {
@@ -103,4 +104,31 @@ func (l *Ledger) probeCandidate() *stream {
 		}
 	}
 	return nil
+}
+
+// probeUntried returns a stream that has not failed since it last succeeded.
+func (l *Ledger) probeUntried() *stream {
+	for i := range l.lanes {
+		la := &l.lanes[i]
+		if !la.up {
+			continue
+		}
+		if st := la.again.next(l.now); st != nil {
+			return st
+		}
+		if st := la.fresh.next(l.now); st != nil && l.unsaved < l.budget(st, 0) {
+			return st
+		}
+	}
+	return nil
+}
+
+// untried reports whether some stream in memory has yet to be tried.
+func (l *Ledger) untried() bool {
+	for i := range l.lanes {
+		if la := &l.lanes[i]; la.again.next(l.now) != nil || la.fresh.next(l.now) != nil {
+			return true
+		}
+	}
+	return false
 }

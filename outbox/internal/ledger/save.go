@@ -50,7 +50,7 @@ func (l *Ledger) save() {
 	}
 	due := l.parked.saved < len(l.parked.events) ||
 		l.recordable >= l.cfg.SaveEvery ||
-		(l.recordable > 0 && l.unsaved >= l.cfg.MaxUnsaved) ||
+		(l.recordable > 0 && l.unsaved >= l.common()) ||
 		(dirty && l.now.Sub(s.dirtySince) >= l.cfg.SaveInterval) ||
 		(moved && l.now.Sub(s.movedSince) >= l.cfg.LazySaveInterval) ||
 		(l.phase == draining && len(l.batches) == 0) ||
@@ -98,13 +98,15 @@ func since(t time.Time, on bool, now time.Time) time.Time {
 func (l *Ledger) saved(in Saved) {
 	s := &l.saves
 	p := s.pending
+	if in.Result == SaveFenced {
+		l.stop(ErrFenced) // final, however late it comes
+		return
+	}
 	if p == nil || p.index != in.Index {
 		return
 	}
 	s.pending = nil
 	switch in.Result {
-	case SaveFenced:
-		l.stop(ErrFenced)
 	case SaveOK:
 		s.failures, s.retryAt, s.last = 0, time.Time{}, l.now
 		s.watermark = p.watermark

@@ -33,7 +33,8 @@ type HeldStream struct {
 	PersistenceID string
 	// Next is the first sequence number that is neither settled nor parked.
 	Next int64
-	// SettledOffset is the offset of the last event settled before Next, 0 if there was none.
+	// SettledOffset is an offset up to which everything of this id is settled or parked: that of the last event
+	// before Next, or more.
 	SettledOffset query.Offset
 }
 

@@ -17,7 +17,7 @@ type stream struct {
 	bytes int
 	// next is the first sequence number that is neither settled nor parked.
 	next int64
-	// settledOffset is the offset of the last event that was settled.
+	// settledOffset is an offset up to which all events of this id are known to be settled or parked.
 	settledOffset query.Offset
 	// dispatched is the last sequence number that was sent at least once, and counted as unsaved.
 	dispatched int64
@@ -91,9 +91,14 @@ func (st *stream) truncate() {
 	st.queue = st.queue[:st.sent]
 }
 
+// dispatchable reports whether nothing but a place in its lane keeps the stream's first event from being sent.
+func (st *stream) dispatchable(now time.Time) bool {
+	return len(st.queue) > 0 && st.sent == 0 && !st.parking && !now.Before(st.retryAt)
+}
+
 // makeReady puts the stream into its lane's list, if it can be dispatched.
 func (l *Ledger) makeReady(st *stream) {
-	if st.ready || st.sent > 0 || st.parking || len(st.queue) == 0 || l.now.Before(st.retryAt) {
+	if st.ready || !st.dispatchable(l.now) {
 		return
 	}
 	st.ready = true
