@@ -86,7 +86,7 @@ func (c *Client) Drain(ctx context.Context, deadline time.Duration) error {
 // its [*Stopped]. If it had stopped before the call, the reason is no longer known and the error is [ErrStopped].
 func (c *Client) Wait(ctx context.Context) error {
 	stopped := make(chan *Stopped, 1)
-	subscription := c.system.EventStream.Subscribe(func(event interface{}) {
+	subscription := c.system.EventStream.Subscribe(func(event any) {
 		if s, ok := event.(*Stopped); ok && s.PID.Equal(c.pid) {
 			select {
 			case stopped <- s:
@@ -180,7 +180,7 @@ func (cl *call) toOutbox(message any) {
 }
 
 // SendUserMessage implements actor.Process.
-func (cl *call) SendUserMessage(_ *actor.PID, message interface{}) {
+func (cl *call) SendUserMessage(_ *actor.PID, message any) {
 	_, answer, _ := actor.UnwrapEnvelope(message)
 	if _, dead := answer.(*actor.DeadLetterResponse); dead {
 		cl.SendSystemMessage(nil, &actor.Terminated{})
@@ -193,7 +193,7 @@ func (cl *call) SendUserMessage(_ *actor.PID, message interface{}) {
 }
 
 // SendSystemMessage implements actor.Process.
-func (cl *call) SendSystemMessage(_ *actor.PID, message interface{}) {
+func (cl *call) SendSystemMessage(_ *actor.PID, message any) {
 	if _, ok := message.(*actor.Terminated); ok {
 		cl.once.Do(func() { close(cl.gone) })
 	}

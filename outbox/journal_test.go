@@ -85,7 +85,7 @@ func TestAJournalThatFailsForAWhileUsesUpNoRestart(t *testing.T) {
 					begin(f)
 				}
 				var restarts atomic.Int32
-				subscription := o.system.EventStream.Subscribe(func(event interface{}) {
+				subscription := o.system.EventStream.Subscribe(func(event any) {
 					if _, ok := event.(*actor.SupervisorEvent); ok {
 						restarts.Add(1)
 					}
@@ -200,7 +200,7 @@ func TestAnotherJournalIsNotTakenForItsOwn(t *testing.T) {
 func stoppedIn(t *testing.T, system *actor.ActorSystem) <-chan *outbox.Stopped {
 	t.Helper()
 	stopped := make(chan *outbox.Stopped, 16)
-	subscription := system.EventStream.Subscribe(func(event interface{}) {
+	subscription := system.EventStream.Subscribe(func(event any) {
 		if s, ok := event.(*outbox.Stopped); ok {
 			stopped <- s
 		}

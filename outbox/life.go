@@ -34,11 +34,11 @@ type reservation struct {
 	system *actor.ActorSystem
 }
 
-func (r reservation) SendUserMessage(pid *actor.PID, message interface{}) {
+func (r reservation) SendUserMessage(pid *actor.PID, message any) {
 	r.system.DeadLetter.SendUserMessage(pid, message)
 }
 
-func (r reservation) SendSystemMessage(pid *actor.PID, message interface{}) {
+func (r reservation) SendSystemMessage(pid *actor.PID, message any) {
 	r.system.DeadLetter.SendSystemMessage(pid, message)
 }
 

@@ -18,7 +18,7 @@ type Option func(*settings)
 // Scheduler sends a message later, once. Proto.Actor's *scheduler.TimerScheduler is one; tests use
 // testkit.ManualScheduler.
 type Scheduler interface {
-	SendOnce(delay time.Duration, pid *actor.PID, message interface{}) scheduler.CancelFunc
+	SendOnce(delay time.Duration, pid *actor.PID, message any) scheduler.CancelFunc
 }
 
 type settings struct {

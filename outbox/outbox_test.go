@@ -196,7 +196,7 @@ func TestStopTwiceIsOneStop(t *testing.T) {
 	j := memory.New()
 	o := spawn(t, j, publisher.Props(publisher.Func((&sink{}).publish)))
 	var stopped atomic.Int32
-	subscription := o.system.EventStream.Subscribe(func(event interface{}) {
+	subscription := o.system.EventStream.Subscribe(func(event any) {
 		if s, ok := event.(*outbox.Stopped); ok && s.PID.Equal(o.pid) {
 			stopped.Add(1)
 		}

@@ -61,7 +61,7 @@ func (o *outbox) spawnPublisher(c actor.Context, lane int) {
 
 // HandleFailure implements actor.SupervisorStrategy: a publisher that crashes is stopped, and replaced after a while
 // that grows with its crashes. What it had not answered is sent again, in order.
-func (o *outbox) HandleFailure(system *actor.ActorSystem, supervisor actor.Supervisor, child *actor.PID, _ *actor.RestartStatistics, reason, _ interface{}) {
+func (o *outbox) HandleFailure(system *actor.ActorSystem, supervisor actor.Supervisor, child *actor.PID, _ *actor.RestartStatistics, reason, _ any) {
 	system.EventStream.Publish(&actor.SupervisorEvent{Child: child, Reason: reason, Directive: actor.RestartDirective})
 	o.log.Error("a publisher crashed and will be replaced", slog.String("publisher", child.String()), slog.Any("reason", reason))
 	supervisor.StopChildren(child)
@@ -105,7 +105,7 @@ type abandoned struct {
 func (o *outbox) watchAbandoned(c actor.Context) {
 	a := &abandoned{}
 	mine := c.Self().Id + "/"
-	a.subscription = c.ActorSystem().EventStream.Subscribe(func(event interface{}) {
+	a.subscription = c.ActorSystem().EventStream.Subscribe(func(event any) {
 		if e, ok := event.(*publisher.Abandoned); ok && len(e.PID.Id) > len(mine) && e.PID.Id[:len(mine)] == mine {
 			a.mu.Lock()
 			defer a.mu.Unlock()

@@ -101,7 +101,7 @@ func (o *outbox) stopped(c actor.Context) {
 func (o *outbox) protect(what string, fn func()) {
 	defer func() {
 		if v := recover(); v != nil && o.log != nil {
-			o.log.Error("panic while the outbox had to "+what, slog.String("panic", fmt.Sprint(v)), slog.String("stack", string(debug.Stack())))
+			o.log.Error("panic at the end of an outbox", slog.String("during", what), slog.String("panic", fmt.Sprint(v)), slog.String("stack", string(debug.Stack())))
 		}
 	}()
 	fn()

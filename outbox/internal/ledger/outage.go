@@ -113,10 +113,10 @@ func (l *Ledger) probeUntried() *stream {
 		if !la.up {
 			continue
 		}
-		if st := la.again.next(l.now); st != nil {
+		if st := la.again.untried(l.now); st != nil {
 			return st
 		}
-		if st := la.fresh.next(l.now); st != nil && l.unsaved < l.budget(st, 0) {
+		if st := la.fresh.untried(l.now); st != nil && l.unsaved < l.budget(st, 0) {
 			return st
 		}
 	}
@@ -126,9 +126,19 @@ func (l *Ledger) probeUntried() *stream {
 // untried reports whether some stream in memory has yet to be tried.
 func (l *Ledger) untried() bool {
 	for i := range l.lanes {
-		if la := &l.lanes[i]; la.again.next(l.now) != nil || la.fresh.next(l.now) != nil {
+		if la := &l.lanes[i]; la.again.untried(l.now) != nil || la.fresh.untried(l.now) != nil {
 			return true
 		}
 	}
 	return false
+}
+
+// untried is next, but passes over those who have failed: when the outage ends, they come back.
+func (q *streamQueue) untried(now time.Time) *stream {
+	st := q.next(now)
+	for ; st != nil && st.failing; st = q.next(now) {
+		q.drop()
+		st.ready = false
+	}
+	return st
 }

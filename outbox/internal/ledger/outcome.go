@@ -160,8 +160,8 @@ func (l *Ledger) holdSuspects() {
 	if l.outage.on {
 		return
 	}
-	for i := 0; i < len(l.failing); i++ {
-		if st := l.failing[i]; !st.held && st.sent == 0 {
+	for _, st := range l.failing {
+		if !st.held && st.sent == 0 {
 			l.hold(st)
 		}
 	}

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
@@ -151,7 +152,7 @@ func (l *Ledger) snapshot() Snapshot {
 	s := Snapshot{
 		Watermark: l.window.watermark,
 		Anchor:    l.window.anchor,
-		Parked:    l.parked.events[:len(l.parked.events):len(l.parked.events)], // only ever appended to
+		Parked:    slices.Clip(l.parked.events), // only ever appended to
 		Published: l.published,
 	}
 	if n := l.heldCount(); n > 0 {

@@ -98,7 +98,7 @@ func (st *stream) dispatchable(now time.Time) bool {
 
 // makeReady puts the stream into its lane's list, if it can be dispatched.
 func (l *Ledger) makeReady(st *stream) {
-	if st.ready || !st.dispatchable(l.now) {
+	if st.ready || !st.dispatchable(l.now) || (l.outage.on && st.failing) {
 		return
 	}
 	st.ready = true
