@@ -91,8 +91,8 @@ func WithMaxUnsaved(events int) Option {
 	return func(s *settings) { s.ledger.MaxUnsaved = events }
 }
 
-// WithMaxHeld bounds the persistence ids that wait while others go on. It must be less than MaxUnsaved; the default
-// is 1024, or a quarter of MaxUnsaved if that is less. When that many are held, nothing new is read until some of them get through.
+// WithMaxHeld bounds the persistence ids that wait while others go on. Each may have one event
+// unsaved, so it must be at most MaxUnsaved - 2; the default is 1024, or a quarter of MaxUnsaved if that is less. When that many are held, nothing new is read until some of them get through.
 func WithMaxHeld(ids int) Option {
 	return func(s *settings) { s.ledger.MaxHeld, s.maxHeldGiven = ids, true }
 }
@@ -170,7 +170,7 @@ func (s *settings) check() error {
 		{l.Window.Events > 0 && l.Window.Bytes > 0, "WithWindow", "events and bytes must be positive"},
 		{l.MaxUnsaved >= 4, "WithMaxUnsaved", fmt.Sprintf("%d is less than 4", l.MaxUnsaved)},
 		{l.MaxHeld > 0, "WithMaxHeld", fmt.Sprintf("%d is not positive", l.MaxHeld)},
-		{l.MaxHeld < l.MaxUnsaved, "WithMaxHeld", fmt.Sprintf("%d held ids are not less than MaxUnsaved, %d; set both", l.MaxHeld, l.MaxUnsaved)},
+		{l.MaxHeld <= l.MaxUnsaved-2, "WithMaxHeld", fmt.Sprintf("%d held ids leave no room in MaxUnsaved, %d: it must be at least 2 more", l.MaxHeld, l.MaxUnsaved)},
 		{l.MaxParked > 0, "WithMaxParked", fmt.Sprintf("%d is not positive", l.MaxParked)},
 		{l.PublishTimeout > 0, "WithPublishTimeout", fmt.Sprintf("%v is not positive", l.PublishTimeout)},
 		{l.HoldAfter > 0, "WithHoldAfter", fmt.Sprintf("%v is not positive", l.HoldAfter)},

@@ -36,7 +36,7 @@ func TestWhatIsMissingOrWrongIsNamedAtConstruction(t *testing.T) {
 		"batch":                {names: "WithBatch", name: "test", journal: j, publisher: sink, option: outbox.WithBatch(1, 0)},
 		"window":               {names: "WithWindow", name: "test", journal: j, publisher: sink, option: outbox.WithWindow(0, 1)},
 		"max unsaved":          {names: "WithMaxUnsaved", name: "test", journal: j, publisher: sink, option: outbox.WithMaxUnsaved(-1)},
-		"max held":             {names: "WithMaxHeld", name: "test", journal: j, publisher: sink, option: outbox.WithMaxHeld(4096)},
+		"max held":             {names: "WithMaxHeld", name: "test", journal: j, publisher: sink, option: outbox.WithMaxHeld(4095)},
 		"no held":              {names: "WithMaxHeld", name: "test", journal: j, publisher: sink, option: outbox.WithMaxHeld(0)},
 		"max parked":           {names: "WithMaxParked", name: "test", journal: j, publisher: sink, option: outbox.WithMaxParked(0)},
 		"publish timeout":      {names: "WithPublishTimeout", name: "test", journal: j, publisher: sink, option: outbox.WithPublishTimeout(0)},

@@ -121,7 +121,7 @@ func (l *Ledger) pass(e *query.Event) error {
 	l.makeReady(st)
 	// A hot stream would fill the window and make everybody wait for it.
 	if (len(st.queue) > l.cfg.Window.Events/4 || st.bytes > l.cfg.Window.Bytes/4) && l.window.len() > len(st.queue) && !l.outage.on {
-		l.hold(st)
+		l.hold(st, l.spare())
 	}
 	return nil
 }

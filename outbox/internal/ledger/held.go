@@ -23,9 +23,14 @@ type streamRead struct {
 // heldCount is what MaxHeld bounds: the entries that a snapshot would have.
 func (l *Ledger) heldCount() int { return len(l.held) + len(l.ahead) }
 
-// hold takes the stream out of the feed's way: its events leave the window. It reports whether that was possible.
-func (l *Ledger) hold(st *stream) bool {
-	if st.held || len(st.queue) == 0 || (l.heldCount() >= l.cfg.MaxHeld && !st.ahead) {
+// spare is the number of places for streams that are held for the sake of speed. The others are for those that pin the
+// watermark: without one, they would make everybody wait.
+func (l *Ledger) spare() int { return l.cfg.MaxHeld / 2 }
+
+// hold takes the stream out of the feed's way, if fewer than so many places are taken: its events leave the window. It
+// reports whether that was possible.
+func (l *Ledger) hold(st *stream, places int) bool {
+	if st.held || len(st.queue) == 0 || (l.heldCount() >= places && !st.ahead) {
 		return st.held
 	}
 	l.saves.heldChanged = true
@@ -44,6 +49,7 @@ func (l *Ledger) hold(st *stream) bool {
 		en.slot = noSlot
 	}
 	st.truncate()
+	l.unready(st)
 	st.readFrom = st.next
 	if st.sent > 0 {
 		st.readFrom = st.queue[st.sent-1].event.SequenceNumber + 1

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"slices"
 	"time"
 
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
@@ -53,6 +54,12 @@ func (q *streamQueue) drop() {
 	q.head++
 	if q.head == len(q.items) {
 		q.items, q.head = q.items[:0], 0
+	}
+}
+
+func (q *streamQueue) remove(st *stream) {
+	if i := slices.Index(q.items[q.head:], st); i >= 0 {
+		q.items = slices.Delete(q.items, q.head+i, q.head+i+1)
 	}
 }
 
@@ -197,7 +204,8 @@ func (l *Ledger) sendOne(st *stream) {
 	if !la.up || la.freshOut >= l.cfg.LaneBatches || !st.dispatchable(l.now) || st.queue[0].event.SequenceNumber <= st.dispatched {
 		return
 	}
-	if n := l.take(st, 1, 0, true); n > 0 { // its lane's list forgets it when it comes to it
+	if n := l.take(st, 1, 0, true); n > 0 {
+		l.unready(st)
 		l.dispatch(&batch{lane: st.lane, events: n, parts: []part{{st: st, n: n}}})
 	}
 }
@@ -214,7 +222,7 @@ func (l *Ledger) unblock() bool {
 	if st == nil || st.parking || front.SequenceNumber <= st.dispatched {
 		return false
 	}
-	return l.hold(st)
+	return l.hold(st, l.spare())
 }
 
 // inFlight is the number of events that are unanswered.

@@ -75,6 +75,7 @@ func (l *Ledger) probe() {
 	if l.take(st, 1, 0, true) == 0 {
 		return // no budget; those who are sent anew need none
 	}
+	l.unready(st)
 	b := &batch{lane: st.lane, again: true, events: 1, parts: []part{{st: st, n: 1}}}
 	l.dispatch(b)
 	o.probing = b.id

@@ -162,7 +162,7 @@ func (l *Ledger) holdSuspects() {
 	}
 	for _, st := range l.failing {
 		if !st.held && st.sent == 0 {
-			l.hold(st)
+			l.hold(st, l.spare())
 		}
 	}
 }

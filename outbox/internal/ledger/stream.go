@@ -110,6 +110,15 @@ func (l *Ledger) makeReady(st *stream) {
 	}
 }
 
+// unready takes the stream out of its lane's list.
+func (l *Ledger) unready(st *stream) {
+	if st.ready {
+		st.ready = false
+		l.lanes[st.lane].fresh.remove(st)
+		l.lanes[st.lane].again.remove(st)
+	}
+}
+
 // settle resolves the head of the stream: its destination has it.
 func (l *Ledger) settle(st *stream) {
 	en := st.pop()

@@ -97,6 +97,6 @@ func (l *Ledger) holdFront() {
 		return
 	}
 	if st := l.streams[w.at(w.head).PersistenceID]; st != nil && !st.parking {
-		l.hold(st)
+		l.hold(st, l.cfg.MaxHeld)
 	}
 }
