@@ -89,15 +89,15 @@ func newWorld(t *testing.T, store journal.Store) *world {
 	return w
 }
 
-// spawn starts an entity under the name "entity-1", unless it has another one.
-func (w *world) spawn(make func() *entity, opts ...journal.UsingOption) *actor.PID {
+// spawn starts an entity under the name "entity-1".
+func (w *world) spawn(producer func() *entity, opts ...journal.UsingOption) *actor.PID {
 	w.t.Helper()
-	return w.spawnWith(make, actor.WithReceiverMiddleware(journal.Using(w.store, opts...)))
+	return w.spawnWith(producer, actor.WithReceiverMiddleware(journal.Using(w.store, opts...)))
 }
 
-func (w *world) spawnWith(make func() *entity, opts ...actor.PropsOption) *actor.PID {
+func (w *world) spawnWith(producer func() *entity, opts ...actor.PropsOption) *actor.PID {
 	w.t.Helper()
-	pid, err := w.system.Root.SpawnNamed(actor.PropsFromProducer(func() actor.Actor { return make() }, opts...), "entity-1")
+	pid, err := w.system.Root.SpawnNamed(actor.PropsFromProducer(func() actor.Actor { return producer() }, opts...), "entity-1")
 	require.NoError(w.t, err)
 	w.t.Cleanup(func() { _ = w.system.Root.StopFuture(pid).Wait() }) // the test may have stopped it
 	return pid

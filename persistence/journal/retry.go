@@ -30,7 +30,7 @@ func (p *provider) retry(fn func(context.Context) error) error {
 		if time.Until(deadline) <= wait {
 			return fmt.Errorf("given up after %d attempts in %v: %w", attempt, time.Since(start).Round(time.Millisecond), err)
 		}
-		time.Sleep(wait)
+		<-time.After(wait)
 		backoff = min(2*backoff, maxBackoff)
 	}
 }

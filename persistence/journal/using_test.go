@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"github.com/protoactor-contrib/protoactor-outbox/actor/testkit"
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/journal"
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
 )
@@ -149,7 +150,7 @@ func TestActorWithAnInvalidIDIsRefused(t *testing.T) {
 			require.ErrorIs(t, err, query.ErrInvalidID)
 			require.True(t, journal.IsFinal(err))
 			require.Equal(t, id, err.PersistenceID)
-			w.gone(pid)
+			w.stop(pid)
 		})
 	}
 }
@@ -179,7 +180,7 @@ func TestActorWithoutAMixinIsRefused(t *testing.T) {
 			require.ErrorIs(t, failed, journal.ErrNotPersistent)
 			require.True(t, journal.IsFinal(failed))
 			require.ErrorContains(t, failed, "embed it")
-			w.gone(pid)
+			w.stop(pid)
 		})
 	}
 }
@@ -232,13 +233,14 @@ func TestSnapshotRequestKeepsMessageAndSender(t *testing.T) {
 		assert.Equal(t, "value", c.MessageHeader().Get("key"))
 		c.Respond("done")
 	})
-	answer := actor.NewFuture(w.system, deadline)
-	envelope := &actor.MessageEnvelope{Message: command, Sender: answer.PID()}
+	sender := testkit.NewTestProbe()
+	envelope := &actor.MessageEnvelope{Message: command, Sender: sender.Spawn(w.system)}
 	envelope.SetHeader("key", "value")
 	w.system.Root.Send(pid, envelope)
-	result, err := answer.Result()
+	answer, err := sender.GetNextMessage(deadline)
 	require.NoError(t, err)
-	require.Equal(t, "done", result)
+	require.Equal(t, "done", answer)
+	w.stop(sender.PID())
 }
 
 func TestEventsCarryTagsAndMetadata(t *testing.T) {
@@ -403,7 +405,7 @@ func TestAnActorThatDidNotRecoverOverwritesNothing(t *testing.T) {
 			saver := func(e *entity, _ actor.Context) { e.PersistSnapshot(wrapperspb.String("empty")) }
 			pid := w.spawn(func() *entity { return &entity{onStopping: saver} }, journal.WithRetryFor(20*time.Millisecond))
 			require.ErrorIs(t, w.failure(), fails)
-			w.gone(pid)
+			w.stop(pid)
 
 			s, _, err := j.LoadActorSnapshot(t.Context(), "entity-1")
 			require.NoError(t, err)
@@ -430,7 +432,7 @@ func TestAnActorThatDidNotRecoverOverwritesNothing(t *testing.T) {
 		w.system.Root.Send(pid, do(func(*entity, actor.Context) { panic("a test") }))
 		require.Equal(t, "a test", <-w.failures)
 		require.ErrorIs(t, w.failure(), query.ErrClosed)
-		w.gone(pid)
+		w.stop(pid)
 		s, _, err := j.LoadActorSnapshot(t.Context(), "entity-1")
 		require.NoError(t, err)
 		require.Equal(t, good, s)
@@ -486,14 +488,8 @@ func TestOtherFailuresWhileStoppingAreNotHidden(t *testing.T) {
 	pid := w.spawnWith(func() *entity {
 		return &entity{onStopping: func(*entity, actor.Context) { panic(broken) }}
 	}, actor.WithReceiverMiddleware(middleware, journal.Using(f)))
-	w.gone(pid)
+	w.stop(pid)
 	require.Equal(t, []any{broken}, reported)
-}
-
-// gone waits until the actor has stopped, as its supervisor does with one that fails again and again.
-func (w *world) gone(pid *actor.PID) {
-	w.t.Helper()
-	require.NoError(w.t, w.system.Root.StopFuture(pid).Wait())
 }
 
 func TestContextOfAnotherActorHasNoStream(t *testing.T) {

@@ -96,8 +96,8 @@ func TestAFilteredPageGivesOneEventEvenIfItIsTooLarge(t *testing.T) {
 
 // ending is a context that ends after it has been asked for its error a number of times.
 type ending struct {
-	context.Context
-	left int
+	context.Context //nolint:containedctx // it is one itself
+	left            int
 }
 
 func (c *ending) Err() error {
@@ -169,7 +169,7 @@ func TestCloseEndsSubscriptions(t *testing.T) {
 	close(release)
 	await(t, closed)
 
-	cancel() // is no error afterwards
+	cancel()                                              // is no error afterwards
 	j.Subscribe(func() { t.Error("called after Close") }) // leaves no goroutine
 }
 
