@@ -1,4 +1,4 @@
-module github.com/protoactor-contrib/protoactor-outbox/internal/tools
+module github.com/protoactor-contrib/protoactor-outbox/internal/tools/buf
 
 go 1.26.7
 
