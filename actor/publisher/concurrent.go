@@ -40,15 +40,13 @@ func (p *concurrent) Publish(ctx context.Context, events []Event) error {
 			b.skip(head, ctx.Err())
 			continue
 		}
-		running.Add(1)
-		go func() {
-			defer running.Done()
+		running.Go(func() {
 			defer func() { <-p.slots }()
 			guard(func() { b.deliver(ctx, head) }, func(crash *PanicError) {
 				b.crashed(crash)
 				cancel()
 			})
-		}()
+		})
 	}
 	running.Wait()
 	if b.crash != nil {

@@ -19,8 +19,7 @@ func failuresOf(err error, n int) []Failure {
 	if err == nil {
 		return nil
 	}
-	var batch *BatchError
-	if errors.As(err, &batch) {
+	if batch, ok := errors.AsType[*BatchError](err); ok {
 		if batch == nil {
 			return nil
 		}

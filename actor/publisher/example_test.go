@@ -37,8 +37,7 @@ func ExampleFunc() {
 		event("order-2", 1, wrapperspb.String("placed")),
 		event("order-1", 2, wrapperspb.String("paid")),
 	})
-	var batch *publisher.BatchError
-	if errors.As(err, &batch) {
+	if batch, ok := errors.AsType[*publisher.BatchError](err); ok {
 		for _, f := range batch.Failures {
 			fmt.Printf("event %d: %v: %v\n", f.Index, f.Outcome, f.Err)
 		}

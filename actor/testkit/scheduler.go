@@ -33,7 +33,7 @@ func NewManualScheduler(sender actor.SenderContext) *ManualScheduler {
 
 // SendOnce has the message sent when the delay has passed; with a delay of 0 or less, at once. The function that it
 // returns cancels that; after the message was sent it does nothing.
-func (s *ManualScheduler) SendOnce(delay time.Duration, pid *actor.PID, message interface{}) scheduler.CancelFunc {
+func (s *ManualScheduler) SendOnce(delay time.Duration, pid *actor.PID, message any) scheduler.CancelFunc {
 	if delay <= 0 {
 		s.sender.Send(pid, message)
 		return func() {}

@@ -17,14 +17,14 @@ import (
 var actorCases = []testCase{
 	{"is what it was after being stopped and spawned again", anything, func(t *testing.T, s *subject) {
 		system := newSystem(t)
-		pid := s.spawn(t, system, "account")
+		pid := s.spawn(t, system)
 		for _, amount := range []int64{5, -2, 10} {
 			deposit(system, pid, amount)
 		}
 		require.Equal(t, int64(13), balance(t, system, pid))
 
 		require.NoError(t, system.Root.PoisonFuture(pid).Wait())
-		pid = s.spawn(t, system, "account")
+		pid = s.spawn(t, system)
 		require.Equal(t, int64(13), balance(t, system, pid))
 		deposit(system, pid, 1)
 		require.Equal(t, int64(14), balance(t, system, pid))
@@ -32,7 +32,7 @@ var actorCases = []testCase{
 	}},
 	{"is what it was after a restart by its supervisor", anything, func(t *testing.T, s *subject) {
 		system := newSystem(t)
-		pid := s.spawn(t, system, "account")
+		pid := s.spawn(t, system)
 		for range 10 {
 			deposit(system, pid, 3)
 		}
@@ -43,7 +43,7 @@ var actorCases = []testCase{
 	}},
 	{"recovers from its snapshot and the events after it", anything, func(t *testing.T, s *subject) {
 		system := newSystem(t)
-		pid := s.spawn(t, system, "account")
+		pid := s.spawn(t, system)
 		for range 5 {
 			deposit(system, pid, 2)
 		}
@@ -58,7 +58,7 @@ var actorCases = []testCase{
 		require.NoError(t, s.HideEvents(s.ctx, "account", 5))
 
 		require.NoError(t, system.Root.PoisonFuture(pid).Wait())
-		pid = s.spawn(t, system, "account")
+		pid = s.spawn(t, system)
 		require.Equal(t, int64(17), balance(t, system, pid))
 		deposit(system, pid, 1)
 		require.Equal(t, int64(18), balance(t, system, pid))
@@ -67,7 +67,7 @@ var actorCases = []testCase{
 	}},
 	{"writes events that say what they are", anything, func(t *testing.T, s *subject) {
 		system := newSystem(t)
-		pid := s.spawn(t, system, "account")
+		pid := s.spawn(t, system)
 		deposit(system, pid, 5)
 		deposit(system, pid, 5)
 		require.Equal(t, int64(10), balance(t, system, pid))
@@ -126,11 +126,11 @@ func newSystem(t *testing.T) *actor.ActorSystem {
 	return system
 }
 
-func (s *subject) spawn(t *testing.T, system *actor.ActorSystem, id string) *actor.PID {
+func (s *subject) spawn(t *testing.T, system *actor.ActorSystem) *actor.PID {
 	t.Helper()
 	props := actor.PropsFromProducer(func() actor.Actor { return new(account) },
 		actor.WithReceiverMiddleware(journal.Using(s.Journal)))
-	pid, err := system.Root.SpawnNamed(props, id)
+	pid, err := system.Root.SpawnNamed(props, "account")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = system.Root.StopFuture(pid).Wait() }) // it may be gone by then
 	return pid

@@ -82,7 +82,7 @@ var headCases = []testCase{
 		require.Equal(t, before.Identity, after.Identity)
 	}},
 	{"is what the feed reaches", anything, func(t *testing.T, s *subject) {
-		for seq := int64(0); seq <= 3; seq++ {
+		for seq := range int64(4) {
 			if seq > 0 {
 				s.write(t, "a", seq, seq)
 			}

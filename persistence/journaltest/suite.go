@@ -122,7 +122,7 @@ const caseTimeout = 60 * time.Second
 type subject struct {
 	Journal
 	h   Harness
-	ctx context.Context // ends with the case
+	ctx context.Context //nolint:containedctx // a case is a table's function: it ends with the case
 }
 
 func newSubject(t *testing.T, h Harness, n need) *subject {
@@ -147,12 +147,13 @@ var capabilityCases = []testCase{
 		_, isPersistenceIDs := s.Journal.(query.PersistenceIDs)
 		_, isPinger := s.Journal.(query.Pinger)
 		_, isCloser := s.Journal.(io.Closer)
-		require.Equal(t, s.h.Capabilities, Capabilities{
+		implemented := Capabilities{
 			SnapshotStore:  isSnapshotStore,
 			Notifier:       isNotifier,
 			PersistenceIDs: isPersistenceIDs,
 			Pinger:         isPinger,
 			Closer:         isCloser,
-		}, "expected: stated; actual: implemented")
+		}
+		require.Equal(t, s.h.Capabilities, implemented, "expected: stated; actual: implemented")
 	}},
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -25,9 +26,7 @@ func (w *Webhook) request(ctx context.Context, e *publisher.Event) (*http.Reques
 		return nil, err
 	}
 	h := r.Header
-	for name, values := range w.settings.header {
-		h[name] = values
-	}
+	maps.Copy(h, w.settings.header)
 	source := w.settings.source
 	if source == "" {
 		source = "/outbox/" + url.PathEscape(e.Outbox)
