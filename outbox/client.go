@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
 	outboxv1 "github.com/protoactor-contrib/protoactor-outbox/proto/outbox/v1"
 )
 
@@ -43,7 +45,10 @@ func (c *Client) Status(ctx context.Context) (*outboxv1.Status, error) {
 // now. It returns a *[ParkedError] if the event was given up on, [ErrNotFound] or [ErrFiltered] if it will never be
 // published, and [ErrUnavailable] if the journal does not answer.
 func (c *Client) WaitPublished(ctx context.Context, persistenceID string, sequenceNumber int64) error {
-	answer, err := c.ask(ctx, &outboxv1.WaitPublished{PersistenceId: text(persistenceID), SequenceNumber: sequenceNumber})
+	if err := query.ValidateID(persistenceID); err != nil {
+		return fmt.Errorf("%w: %w", ErrNotFound, err)
+	}
+	answer, err := c.ask(ctx, &outboxv1.WaitPublished{PersistenceId: persistenceID, SequenceNumber: sequenceNumber})
 	if err != nil {
 		return err
 	}
@@ -74,6 +79,9 @@ func (c *Client) Drain(ctx context.Context, deadline time.Duration) error {
 		return err
 	}
 	verdict := replyError(answer)
+	if verdict != nil && !errors.Is(verdict, ErrDrainDeadline) && !errors.Is(verdict, ErrStopped) {
+		return verdict
+	}
 	select {
 	case <-call.gone: // it has answered just before
 		return verdict
@@ -83,7 +91,8 @@ func (c *Client) Drain(ctx context.Context, deadline time.Duration) error {
 }
 
 // Wait waits until the outbox has stopped and returns why: nil if it was told to or drained, otherwise the error of
-// its [*Stopped]. If it had stopped before the call, the reason is no longer known and the error is [ErrStopped].
+// its [*Stopped]. If it had stopped before the call, or runs in another process, the reason is not known here and the
+// error is [ErrStopped].
 func (c *Client) Wait(ctx context.Context) error {
 	stopped := make(chan *Stopped, 1)
 	subscription := c.system.EventStream.Subscribe(func(event any) {
@@ -102,12 +111,23 @@ func (c *Client) Wait(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	select {
-	case s := <-stopped:
-		return s.Err
-	default:
-		return ErrStopped
+	// The framework says so as soon as the actor begins to stop. While it is registered the event is yet to come, and
+	// just after that it may be on its way.
+	look := time.NewTicker(5 * time.Millisecond)
+	defer look.Stop()
+	for looks := 0; looks < 20; {
+		select {
+		case s := <-stopped:
+			return s.Err
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-look.C:
+			if _, there := c.system.ProcessRegistry.GetLocal(c.pid.Id); !there || !c.local() {
+				looks++
+			}
+		}
 	}
+	return ErrStopped
 }
 
 // ask sends a message and waits for its answer.

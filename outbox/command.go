@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -44,7 +45,11 @@ type located struct {
 	err         error
 }
 
-const defaultDrain = 10 * time.Second
+const (
+	defaultDrain = 10 * time.Second
+	// maxCommands bounds those that wait for an answer: a client in another process cannot say that it has given up.
+	maxCommands = 10_000
+)
 
 func (o *outbox) bareCommand(c actor.Context, message any) {
 	if o.authorize == nil {
@@ -73,8 +78,17 @@ func (o *outbox) carryOut(c actor.Context, sender *actor.PID, message proto.Mess
 		o.answer(c, sender, outboxv1.Code_CODE_STOPPED, ErrStopped)
 		return
 	}
+	_, drain := message.(*outboxv1.Drain)
+	switch {
+	case sender == nil && !drain:
+		o.log.Warn("refused a command without sender: send it with Request, not with Send", slog.String("command", string(message.ProtoReflect().Descriptor().Name())))
+		return
+	case len(o.commands.pending)+len(o.commands.early) >= maxCommands:
+		o.answer(c, sender, outboxv1.Code_CODE_UNAVAILABLE, errors.New("too many commands wait for an answer"))
+		return
+	}
 	if o.ledger == nil {
-		if _, ok := message.(*outboxv1.Drain); ok {
+		if drain {
 			o.answer(c, sender, outboxv1.Code_CODE_OK, nil) // there is nothing to wait for
 			o.giveUp(c, nil)
 			return
@@ -123,6 +137,9 @@ func (o *outbox) locate(c actor.Context, token uint64, look func(context.Context
 func (o *outbox) locateEvent(ctx context.Context, token uint64, id string, seq int64) (ledger.Input, outboxv1.Code, error) {
 	if seq == 0 {
 		last, err := o.journal.LastSequenceNumber(ctx, id)
+		if errors.Is(err, query.ErrInvalidID) {
+			return nil, outboxv1.Code_CODE_NOT_FOUND, err
+		}
 		if err != nil {
 			return nil, outboxv1.Code_CODE_UNAVAILABLE, err
 		}
@@ -195,22 +212,26 @@ func (o *outbox) answer(c actor.Context, to *actor.PID, code outboxv1.Code, err 
 }
 
 // abandon forgets what the sender had asked for; its Client has stopped waiting.
-func (o *outbox) abandon(c actor.Context, _ abandon) {
+func (o *outbox) abandon(c actor.Context) {
+	sender := c.Sender()
+	o.commands.early = slices.DeleteFunc(o.commands.early, func(e earlyCommand) bool { return same(sender, e.sender) })
 	for token, p := range o.commands.pending {
-		if p.sender.Equal(c.Sender()) {
+		if same(sender, p.sender) {
 			delete(o.commands.pending, token)
 			o.step(c, ledger.Cancel{Token: token})
 		}
 	}
 }
 
-// refusePending answers those who still wait when the outbox has stopped.
-func (o *outbox) refusePending(c actor.Context) {
+func same(a, b *actor.PID) bool { return a != nil && b != nil && a.Equal(b) }
+
+// refusePending answers those who still wait when this instance ends.
+func (o *outbox) refusePending(c actor.Context, code outboxv1.Code, why error) {
 	for _, p := range o.commands.pending {
-		o.answer(c, p.sender, outboxv1.Code_CODE_STOPPED, ErrStopped)
+		o.answer(c, p.sender, code, why)
 	}
 	for _, e := range o.commands.early {
-		o.answer(c, e.sender, outboxv1.Code_CODE_STOPPED, ErrStopped)
+		o.answer(c, e.sender, code, why)
 	}
 	o.commands.pending, o.commands.early = nil, nil
 }

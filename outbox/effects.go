@@ -1,9 +1,11 @@
 package outbox
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -14,9 +16,9 @@ import (
 )
 
 // perform runs an effect off the mailbox; what it returns comes back as an input of this instance's ledger.
-func (o *outbox) perform(c actor.Context, do func(context.Context) (ledger.Input, error), failed func(error) ledger.Input) {
+func (o *outbox) perform(c actor.Context, timeout time.Duration, do func(context.Context) (ledger.Input, error), failed func(error) ledger.Input) {
 	root, self, incarnation := c.ActorSystem().Root, c.Self(), o.incarnation
-	o.background.run(o.settings.ledger.ReadTimeout, func(ctx context.Context) error {
+	o.background.run(timeout, func(ctx context.Context) error {
 		in, err := do(ctx)
 		if err == nil {
 			root.Send(self, happened{incarnation, in})
@@ -26,29 +28,31 @@ func (o *outbox) perform(c actor.Context, do func(context.Context) (ledger.Input
 }
 
 func (o *outbox) readFeed(c actor.Context, e ledger.ReadFeed) {
-	o.perform(c, func(ctx context.Context) (ledger.Input, error) {
+	o.perform(c, o.settings.ledger.ReadTimeout, func(ctx context.Context) (ledger.Input, error) {
 		page, err := o.journal.Events(ctx, e.After, o.settings.ledger.Filter, e.Limits)
 		return ledger.FeedPage{Read: e.Read, Page: page}, err
 	}, func(err error) ledger.Input { return ledger.FeedFailed{Read: e.Read, Err: err} })
 }
 
 func (o *outbox) readStream(c actor.Context, e ledger.ReadStream) {
-	o.perform(c, func(ctx context.Context) (ledger.Input, error) {
+	o.perform(c, o.settings.ledger.ReadTimeout, func(ctx context.Context) (ledger.Input, error) {
 		events, more, err := o.journal.EventsByPersistenceID(ctx, e.PersistenceID, e.From, e.Limits)
 		return ledger.StreamPage{Read: e.Read, Events: events, More: more}, err
 	}, func(err error) ledger.Input { return ledger.StreamFailed{Read: e.Read, Err: err} })
 }
 
 func (o *outbox) save(c actor.Context, e ledger.Save) {
+	lifeOf(c).index = e.Index
 	saved := o.encode(e)
-	o.perform(c, func(ctx context.Context) (ledger.Input, error) {
-		result, err := o.store(ctx, saved)
+	scope := o.background.scope
+	o.perform(c, o.settings.ledger.SaveTimeout, func(ctx context.Context) (ledger.Input, error) {
+		result, err := o.store(ctx, scope, saved)
 		return ledger.Saved{Index: e.Index, Result: result, Err: err}, nil
 	}, func(err error) ledger.Input { return ledger.Saved{Index: e.Index, Err: err} })
 }
 
-// store saves a snapshot. Where the outcome is not known, it looks.
-func (o *outbox) store(ctx context.Context, s query.Saved) (ledger.SaveResult, error) {
+// store saves a snapshot. Where the outcome is not known, it looks, with time of its own.
+func (o *outbox) store(ctx, scope context.Context, s query.Saved) (ledger.SaveResult, error) {
 	err := o.snapshots.Save(ctx, o.key(), s)
 	switch {
 	case err == nil:
@@ -56,16 +60,19 @@ func (o *outbox) store(ctx context.Context, s query.Saved) (ledger.SaveResult, e
 	case errors.Is(err, query.ErrFenced):
 		return ledger.SaveFenced, err
 	}
-	now, loadErr := o.snapshots.Load(ctx, o.key())
+	err = fmt.Errorf("save snapshot %d: %w", s.Index, err)
+	look, cancel := context.WithTimeout(scope, o.settings.ledger.ReadTimeout)
+	defer cancel()
+	now, loadErr := o.snapshots.Load(look, o.key())
 	switch {
 	case loadErr != nil:
-		return ledger.SaveFailed, fmt.Errorf("save snapshot %d: %w", s.Index, err)
+		return ledger.SaveFailed, err
 	case now.Epoch != s.Epoch:
 		return ledger.SaveFenced, query.ErrFenced
-	case now.Index == s.Index:
+	case now.Index == s.Index && bytes.Equal(now.Data, s.Data):
 		return ledger.SaveOK, nil
 	default:
-		return ledger.SaveFailed, fmt.Errorf("save snapshot %d: %w", s.Index, err)
+		return ledger.SaveFailed, err
 	}
 }
 
@@ -83,7 +90,7 @@ func (o *outbox) dispatch(c actor.Context, e ledger.Dispatch) {
 // published translates a publisher's answer. Whatever it does not say, or says in a way that we do not know, counts as
 // unknown.
 func published(m *outboxv1.PublishResponse) ledger.Published {
-	p := ledger.Published{Generation: m.GetGeneration(), Batch: m.GetBatch(), Outcome: outcome(m.GetOutcome()), Err: m.GetError()}
+	p := ledger.Published{Generation: m.GetGeneration(), Batch: m.GetBatch(), Outcome: outcome(m.GetOutcome()), Err: text(m.GetError())}
 	if n := len(m.GetResults()); n > 0 {
 		p.Results = make([]ledger.Result, 0, n)
 	}
@@ -92,7 +99,7 @@ func published(m *outboxv1.PublishResponse) ledger.Published {
 			Index:      int(r.GetIndex()),
 			Outcome:    outcome(r.GetOutcome()),
 			RetryAfter: max(0, r.GetRetryAfter().AsDuration()),
-			Err:        r.GetError(),
+			Err:        text(r.GetError()),
 		})
 	}
 	return p

@@ -16,9 +16,13 @@ var (
 	ErrFenced = query.ErrFenced
 	// ErrNameInUse: another outbox of this name runs in the same actor system.
 	ErrNameInUse = errors.New("an outbox of this name runs already in this actor system")
-	// ErrCorruptSnapshot: the stored offsets cannot be read, or were written by a newer version. Going on without
-	// them would publish everything again, so the outbox does not.
+	// ErrCorruptSnapshot: the stored offsets cannot be read. Going on without them would publish everything again,
+	// so the outbox does not.
 	ErrCorruptSnapshot = errors.New("the outbox's snapshot cannot be read")
+	// ErrNewerSnapshot: the stored offsets were written by a newer version of the outbox, which is the one to run.
+	ErrNewerSnapshot = errors.New("the outbox's snapshot was written by a newer version: run that one")
+	// ErrCrashed: the outbox panicked, and its supervisor stopped it.
+	ErrCrashed = errors.New("the outbox crashed and was stopped by its supervisor")
 	// ErrJournalChanged: the journal is not the one, or not in the history, that the offsets belong to.
 	ErrJournalChanged = errors.New("the journal is not the one that the outbox's offsets belong to")
 	// ErrBrokenJournal: an answer of the journal broke the contract of query.Journal.
@@ -33,8 +37,8 @@ var (
 	ErrFiltered = errors.New("the outbox's filter leaves this event out")
 	// ErrUnauthorized: the outbox takes no commands from outside its actor system; see [WithAuthorize].
 	ErrUnauthorized = errors.New("command refused")
-	// ErrUnavailable: the journal did not answer; ask again.
-	ErrUnavailable = errors.New("the journal did not answer")
+	// ErrUnavailable: the journal did not answer, or the outbox was restarted meanwhile; ask again.
+	ErrUnavailable = errors.New("the outbox cannot answer now: ask again")
 )
 
 // ParkedError is returned by [Client.WaitPublished] for an event that was given up on.

@@ -14,8 +14,14 @@ type life struct {
 	incarnation uint64
 	// epoch that was acquired, 0 before. A restarted outbox proves it instead of taking over from itself.
 	epoch int64
+	// index is that of the last save that was tried. A save of an earlier instance may still arrive at the store:
+	// the next instance goes on above it, so that it cannot take the one for the other.
+	index int64
 	// reserved says that the name is ours.
 	reserved bool
+	// stopping says that the actor was told to stop. A failure that was on its way then makes the framework restart it
+	// all the same.
+	stopping bool
 	// children counts the publishers spawned, so that no name is used twice.
 	children int
 	// reason is why the outbox stops itself; nil if it was told to, or drained.

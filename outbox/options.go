@@ -26,6 +26,7 @@ type settings struct {
 	maxHeldGiven bool
 	snapshots    query.SnapshotStore
 	scheduler    func(*actor.ActorSystem) Scheduler
+	noScheduler  bool // a nil one was given
 	clock        func() time.Time
 	authorize    func(actor.Context) error
 	propsOptions []actor.PropsOption
@@ -135,7 +136,10 @@ func WithSnapshots(store query.SnapshotStore) Option {
 
 // WithScheduler sets what sends the outbox its ticks. The default is Proto.Actor's timer scheduler.
 func WithScheduler(sch Scheduler) Option {
-	return func(s *settings) { s.scheduler = func(*actor.ActorSystem) Scheduler { return sch } }
+	return func(s *settings) {
+		s.noScheduler = sch == nil
+		s.scheduler = func(*actor.ActorSystem) Scheduler { return sch }
+	}
 }
 
 // WithClock sets the outbox's clock. The default is time.Now. It decides when something is due, never what is
@@ -177,6 +181,7 @@ func (s *settings) check() error {
 		{l.BackoffMin > 0 && l.BackoffMax >= l.BackoffMin, "WithBackoff", fmt.Sprintf("%v to %v is no range of positive durations", l.BackoffMin, l.BackoffMax)},
 		{l.Filter.Slices.From <= l.Filter.Slices.To && l.Filter.Slices.To <= query.NumSlices, "WithFilter",
 			fmt.Sprintf("slices %d up to %d are not between 0 and %d", l.Filter.Slices.From, l.Filter.Slices.To, query.NumSlices)},
+		{!s.noScheduler, "WithScheduler", "it is nil"},
 		{s.clock != nil, "WithClock", "it is nil"},
 	} {
 		if !c.ok {

@@ -1,6 +1,8 @@
 package outbox
 
 import (
+	"errors"
+	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -30,18 +32,21 @@ type outbox struct {
 
 	timer      scheduler.CancelFunc // of the next tick, nil if there is none
 	tickAt     time.Time
+	ticks      uint64 // that were armed; only the last one counts
 	woken      atomic.Bool
 	unnotify   func()
 	reason     string // why it is not running yet
 	attempts   int    // to acquire
 	stopping   bool
+	busy       bool // handling a message; still set afterwards if that panicked
+	crashed    bool // a message before this one panicked, so that the state may be wrong
 	abandoned  *abandoned
 	unreturned int
 }
 
 // Messages to itself. Each names the instance that it is for.
 type (
-	tick    struct{ incarnation uint64 }
+	tick    struct{ incarnation, number uint64 }
 	wake    struct{ incarnation uint64 }
 	tryName struct{ incarnation uint64 }
 	retry   struct{ incarnation uint64 }
@@ -58,11 +63,20 @@ type (
 )
 
 func (o *outbox) Receive(c actor.Context) {
+	if o.busy {
+		o.crashed = true
+	}
+	o.busy = true
+	o.receive(c)
+	o.busy = false
+}
+
+func (o *outbox) receive(c actor.Context) {
 	switch m := c.Message().(type) {
 	case *actor.Started:
 		o.start(c)
 	case *actor.Restarting:
-		o.restarting()
+		o.restarting(c)
 	case *actor.Stopping:
 		o.stop(c)
 	case *actor.Stopped:
@@ -70,10 +84,10 @@ func (o *outbox) Receive(c actor.Context) {
 	case *actor.Terminated:
 		o.publisherGone(c, m.Who)
 	case tick:
-		if m.incarnation == o.incarnation {
+		if m.incarnation == o.incarnation && m.number == o.ticks {
 			o.timer = nil
 			o.step(c, ledger.Tick{})
-			o.proveOwnership(c)
+			o.lookAround(c)
 		}
 	case wake:
 		o.woken.Store(false)
@@ -102,9 +116,9 @@ func (o *outbox) Receive(c actor.Context) {
 		if m.incarnation == o.incarnation {
 			o.spawnPublisher(c, m.lane)
 		}
-	case proved:
+	case looked:
 		if m.incarnation == o.incarnation {
-			o.proved(c, m)
+			o.looked(c, m)
 		}
 	case located:
 		if m.incarnation == o.incarnation {
@@ -113,7 +127,7 @@ func (o *outbox) Receive(c actor.Context) {
 	case command:
 		o.command(c, m.message)
 	case abandon:
-		o.abandon(c, m)
+		o.abandon(c)
 	case *outboxv1.GetStatus, *outboxv1.Flush, *outboxv1.WaitPublished, *outboxv1.Drain:
 		o.bareCommand(c, m)
 	}
@@ -125,6 +139,11 @@ func (o *outbox) start(c actor.Context) {
 	o.incarnation = l.incarnation
 	o.startedAt = o.clock()
 	o.log = c.Logger().With(slog.String("outbox", o.name))
+	if l.stopping {
+		o.stopping = true
+		c.Stop(c.Self())
+		return
+	}
 	o.background = newBackground()
 	o.scheduler = o.settings.scheduler(c.ActorSystem())
 	o.commands.pending = make(map[uint64]pendingCommand)
@@ -136,7 +155,10 @@ func (o *outbox) step(c actor.Context, in ledger.Input) {
 	if o.ledger == nil || o.stopping {
 		return
 	}
-	o.logFailure(in)
+	if err := o.failure(in); errors.Is(err, query.ErrClosed) {
+		o.giveUp(c, fmt.Errorf("%w: stop the outbox before you close its journal", err))
+		return
+	}
 	for _, effect := range o.ledger.Step(o.clock(), in) {
 		switch e := effect.(type) {
 		case ledger.ReadFeed:
@@ -158,17 +180,28 @@ func (o *outbox) step(c actor.Context, in ledger.Input) {
 	o.arm(c)
 }
 
+// lostTick is how long after its time a tick counts as lost: a scheduler, a mailbox or middleware may drop it.
+const lostTick = 5 * time.Second
+
 // arm schedules the next tick, unless one is due early enough.
 func (o *outbox) arm(c actor.Context) {
 	at := o.ledger.NextTick()
-	if at.IsZero() || (o.timer != nil && !o.tickAt.After(at)) {
+	if at.IsZero() {
 		return
 	}
+	now := o.clock()
+	if latest := now.Add(ownerLook); at.After(latest) {
+		at = latest
+	}
 	if o.timer != nil {
+		if !o.tickAt.After(at) && now.Sub(o.tickAt) < lostTick {
+			return
+		}
 		o.timer()
 	}
+	o.ticks++
 	o.tickAt = at
-	o.timer = o.scheduler.SendOnce(max(0, at.Sub(o.clock())), c.Self(), tick{o.incarnation})
+	o.timer = o.scheduler.SendOnce(max(0, at.Sub(now)), c.Self(), tick{o.incarnation, o.ticks})
 }
 
 // later sends the outbox a message, unless it has stopped by then.
@@ -193,24 +226,32 @@ func (o *outbox) subscribe(c actor.Context) {
 	})
 }
 
-// logFailure says what did not work and will be tried again.
-func (o *outbox) logFailure(in ledger.Input) {
+// failure returns what did not work, if something did not, and logs it. It will be tried again.
+func (o *outbox) failure(in ledger.Input) error {
 	switch in := in.(type) {
 	case ledger.FeedFailed:
 		o.log.Warn("the journal could not be read; will try again", slog.Any("error", in.Err))
+		return in.Err
 	case ledger.StreamFailed:
 		o.log.Warn("the events of one id could not be read; will try again", slog.Any("error", in.Err))
+		return in.Err
 	case ledger.Saved:
 		if in.Result == ledger.SaveFailed {
 			o.log.Warn("the offsets could not be saved; will try again", slog.Int64("index", in.Index), slog.Any("error", in.Err))
 		}
+		return in.Err
 	}
+	return nil
 }
 
 func (o *outbox) notice(n ledger.Notice) {
 	event := slog.Group("event", slog.String("persistence_id", n.PersistenceID), slog.Int64("sequence_number", n.SequenceNumber))
 	switch n.Kind {
 	case ledger.NoticeHeld:
+		if n.Err == "" {
+			o.log.Info("a persistence id has much to publish and goes at its own pace", event)
+			break
+		}
 		o.log.Warn("a persistence id is held: its events wait, others go on", event, slog.String("error", n.Err))
 	case ledger.NoticeRejoined:
 		o.log.Info("a held persistence id has caught up", event)

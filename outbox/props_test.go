@@ -43,6 +43,7 @@ func TestWhatIsMissingOrWrongIsNamedAtConstruction(t *testing.T) {
 		"hold after":           {names: "WithHoldAfter", name: "test", journal: j, publisher: sink, option: outbox.WithHoldAfter(-time.Second)},
 		"backoff":              {names: "WithBackoff", name: "test", journal: j, publisher: sink, option: outbox.WithBackoff(time.Second, time.Millisecond)},
 		"filter":               {names: "WithFilter", name: "test", journal: j, publisher: sink, option: outbox.WithFilter(query.Filter{Slices: query.SliceRange{From: 5, To: 4}})},
+		"scheduler":            {names: "WithScheduler", name: "test", journal: j, publisher: sink, option: outbox.WithScheduler(nil)},
 		"clock":                {names: "WithClock", name: "test", journal: j, publisher: sink, option: outbox.WithClock(nil)},
 	} {
 		t.Run(name, func(t *testing.T) {

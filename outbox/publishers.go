@@ -62,7 +62,7 @@ func (o *outbox) spawnPublisher(c actor.Context, lane int) {
 // HandleFailure implements actor.SupervisorStrategy: a publisher that crashes is stopped, and replaced after a while
 // that grows with its crashes. What it had not answered is sent again, in order.
 func (o *outbox) HandleFailure(system *actor.ActorSystem, supervisor actor.Supervisor, child *actor.PID, _ *actor.RestartStatistics, reason, _ any) {
-	system.EventStream.Publish(&actor.SupervisorEvent{Child: child, Reason: reason, Directive: actor.RestartDirective})
+	system.EventStream.Publish(&actor.SupervisorEvent{Child: child, Reason: reason, Directive: actor.StopDirective})
 	o.log.Error("a publisher crashed and will be replaced", slog.String("publisher", child.String()), slog.Any("reason", reason))
 	supervisor.StopChildren(child)
 }
@@ -90,8 +90,8 @@ func (o *outbox) respawnLater(c actor.Context, lane int) {
 		return
 	}
 	child := &o.publishers.lanes[lane]
-	wait := min(o.settings.ledger.BackoffMax, o.settings.ledger.BackoffMin<<min(child.crashes, 20))
 	child.crashes++
+	wait := o.settings.ledger.Backoff(child.crashes)
 	child.respawn = o.scheduler.SendOnce(wait, c.Self(), respawn{o.incarnation, lane})
 }
 

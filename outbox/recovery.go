@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -76,7 +77,7 @@ func (o *outbox) checkHistory(ctx context.Context, head query.Head, r recovered)
 
 // final reports whether an error cannot be healed by trying again.
 func final(err error) bool {
-	return errors.Is(err, ErrFenced) || errors.Is(err, ErrCorruptSnapshot) || errors.Is(err, ErrJournalChanged) ||
+	return errors.Is(err, ErrFenced) || errors.Is(err, ErrCorruptSnapshot) || errors.Is(err, ErrNewerSnapshot) || errors.Is(err, ErrJournalChanged) ||
 		errors.Is(err, ErrBrokenJournal) || errors.Is(err, query.ErrClosed)
 }
 
@@ -87,7 +88,7 @@ func (o *outbox) acquired(c actor.Context, a acquired) {
 			return
 		}
 		o.attempts++
-		wait := min(o.settings.ledger.BackoffMax, o.settings.ledger.BackoffMin<<min(o.attempts-1, 20))
+		wait := o.settings.ledger.Backoff(o.attempts)
 		o.reason = a.err.Error()
 		o.log.Warn("cannot recover the offsets yet", slog.Any("error", a.err), slog.Duration("retry_in", wait))
 		o.later(c, wait, retry{o.incarnation})
@@ -95,10 +96,10 @@ func (o *outbox) acquired(c actor.Context, a acquired) {
 	}
 	l := lifeOf(c)
 	l.epoch = a.saved.Epoch
-	o.owner.epoch, o.owner.provedAt = a.saved.Epoch, o.clock()
+	o.owner.epoch, o.owner.lookAt = a.saved.Epoch, o.clock().Add(ownerLook)
 	o.identity, o.unknown = a.identity, a.recovered.unknown
 	cfg := o.settings.ledger
-	cfg.Generation = uint64(a.saved.Epoch)<<20 + o.incarnation
+	cfg.Generation = rand.Uint64() // not to be guessed: whoever knows it can acknowledge events
 	o.ledger = ledger.New(cfg)
 	o.reason = ""
 	o.log.Info("outbox is running", slog.Int64("epoch", a.saved.Epoch), slog.Int64("watermark", int64(a.recovered.snapshot.Watermark)),
@@ -106,51 +107,61 @@ func (o *outbox) acquired(c actor.Context, a acquired) {
 	o.timer = nil
 	o.subscribe(c)
 	o.spawnPublishers(c)
-	o.step(c, ledger.Recovered{Snapshot: a.recovered.snapshot, Index: a.saved.Index})
+	o.step(c, ledger.Recovered{Snapshot: a.recovered.snapshot, Index: max(a.saved.Index, l.index)})
 	o.unstash(c)
 }
 
-// ownership is when we last knew that the epoch is ours.
+// ownership is when we last looked whether the epoch is ours and the journal is the same.
 type ownership struct {
-	epoch    int64
-	provedAt time.Time
-	proving  bool
+	epoch  int64
+	lookAt time.Time // the next time
+	look   bool      // one is under way
 }
 
-// proved is the answer to a look at the store.
-type proved struct {
+// looked is the answer to a look at the store and the journal.
+type looked struct {
 	incarnation uint64
 	epoch       int64
+	position    query.Offset // of the feed, when the look began
+	head        query.Head
 	err         error
 }
 
-// ownerLook is how often an owner that has nothing to save looks whether it is still the owner.
+// ownerLook is how often an owner looks whether it is still the owner, and the journal still the one that it knows.
 const ownerLook = 5 * time.Second
 
-func (o *outbox) proveOwnership(c actor.Context) {
-	if o.ledger == nil || o.stopping || o.owner.proving || o.clock().Sub(o.owner.provedAt) < ownerLook {
+func (o *outbox) lookAround(c actor.Context) {
+	if o.ledger == nil || o.stopping || o.owner.look || o.clock().Before(o.owner.lookAt) {
 		return
 	}
-	o.owner.proving = true
-	root, self, incarnation := c.ActorSystem().Root, c.Self(), o.incarnation
+	o.owner.look = true
+	root, self := c.ActorSystem().Root, c.Self()
+	found := looked{incarnation: o.incarnation, position: o.ledger.Position()}
 	o.background.run(o.settings.ledger.ReadTimeout, func(ctx context.Context) error {
 		saved, err := o.snapshots.Load(ctx, o.key())
 		if err != nil {
 			return err
 		}
-		root.Send(self, proved{incarnation: incarnation, epoch: saved.Epoch})
+		found.epoch = saved.Epoch
+		if found.head, err = o.journal.Head(ctx); err != nil {
+			return err
+		}
+		root.Send(self, found)
 		return nil
-	}, func(err error) { root.Send(self, proved{incarnation: incarnation, err: err}) })
+	}, func(err error) { root.Send(self, looked{incarnation: found.incarnation, err: err}) })
 }
 
-func (o *outbox) proved(c actor.Context, p proved) {
-	o.owner.proving = false
+func (o *outbox) looked(c actor.Context, l looked) {
+	o.owner.look, o.owner.lookAt = false, o.clock().Add(ownerLook)
 	switch {
-	case p.err != nil:
-		o.log.Warn("cannot look whether another owner has taken over", slog.Any("error", p.err))
-	case p.epoch != o.owner.epoch:
+	case l.err != nil:
+		o.log.Warn("cannot look whether another owner has taken over", slog.Any("error", l.err))
+	case l.epoch != o.owner.epoch:
 		o.step(c, ledger.Fenced{})
-	default:
-		o.owner.provedAt = o.clock()
+	case l.head.Identity != o.identity:
+		o.giveUp(c, fmt.Errorf("%w: it has become journal %q, it was %q", ErrJournalChanged, l.head.Identity, o.identity))
+	case l.head.Offset < l.position:
+		o.giveUp(c, fmt.Errorf("%w: it ends at offset %d and was read up to %d: it was restored from an older copy, or lost its tail",
+			ErrJournalChanged, l.head.Offset, l.position))
 	}
 }

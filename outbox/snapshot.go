@@ -16,7 +16,8 @@ import (
 )
 
 // Format of the snapshots that this version writes, and the oldest reader that understands them. A version that
-// adds something which an older one must not ignore raises both.
+// adds something which an older one must not lose raises both; fields that an older one may ignore it writes back, if
+// they are fields of Snapshot itself.
 const (
 	snapshotFormat       = 1
 	snapshotOldestReader = 1
@@ -94,8 +95,8 @@ func decodeSnapshot(data []byte) (recovered, error) {
 		return recovered{}, fmt.Errorf("%w: its checksum is wrong", ErrCorruptSnapshot)
 	}
 	if envelope.GetOldestReader() > snapshotFormat {
-		return recovered{}, fmt.Errorf("%w: it has format %d, which only versions that read format %d understand; this one reads %d: run the newer version",
-			ErrCorruptSnapshot, envelope.GetFormat(), envelope.GetOldestReader(), snapshotFormat)
+		return recovered{}, fmt.Errorf("%w: it has format %d, which only versions that read format %d understand, and this one reads %d",
+			ErrNewerSnapshot, envelope.GetFormat(), envelope.GetOldestReader(), snapshotFormat)
 	}
 	var m outboxv1.Snapshot
 	if err := proto.Unmarshal(envelope.GetBody(), &m); err != nil {

@@ -2,12 +2,15 @@ package outbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
+
+	outboxv1 "github.com/protoactor-contrib/protoactor-outbox/proto/outbox/v1"
 )
 
 // Bounds of what a stop waits for. The framework's own StopFuture gives up after 10 s.
@@ -53,18 +56,26 @@ func (o *outbox) quiet() (unreturned int) {
 
 // restarting: this instance has failed. The next one begins with the offsets that are stored; saving now could save
 // whatever was wrong.
-func (o *outbox) restarting() {
-	o.protect("restart", func() { o.quiet() })
+func (o *outbox) restarting(c actor.Context) {
+	o.protect("restart", func() {
+		o.quiet()
+		o.refusePending(c, outboxv1.Code_CODE_UNAVAILABLE, errors.New("the outbox was restarted by its supervisor"))
+	})
 }
 
 // stop does what can still be done within a bound. It must not panic: in Stopping that would restart the actor.
 func (o *outbox) stop(c actor.Context) {
+	l := lifeOf(c)
+	l.stopping = true
+	if o.crashed && l.reason == nil {
+		l.reason = ErrCrashed
+	}
 	o.protect("stop", func() {
 		o.watchAbandoned(c)
 		if o.unreturned = o.quiet(); o.unreturned > 0 {
 			o.log.Error("outbox stops although calls into the journal have not returned", slog.Int("calls", o.unreturned))
 		}
-		if o.ledger == nil {
+		if o.ledger == nil || o.crashed {
 			return
 		}
 		if last, ok := o.ledger.Final(); ok {
@@ -88,7 +99,7 @@ func (o *outbox) stopped(c actor.Context) {
 			s.Abandoned = o.abandoned.pids
 			o.abandoned.mu.Unlock()
 		}
-		o.refusePending(c)
+		o.refusePending(c, outboxv1.Code_CODE_STOPPED, ErrStopped)
 	})
 	if l.reserved {
 		l.reserved = false

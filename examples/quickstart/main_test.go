@@ -34,10 +34,11 @@ func quickstart(t *testing.T, stdin io.Reader, args ...string) *process {
 	t.Helper()
 	binary, err := os.Executable()
 	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	t.Cleanup(cancel)
 	p := &process{Cmd: exec.CommandContext(ctx, binary, args...)}
-	p.Env = append(os.Environ(), mainEnv+"=1")
+	// With the race detector, each process would otherwise wait a second before it ends.
+	p.Env = append(os.Environ(), mainEnv+"=1", "GORACE=atexit_sleep_ms=10")
 	p.Stdin, p.Stdout, p.Stderr = stdin, &p.stdout, &p.stderr
 	// The output is complete when the receiver has ended, too: after a kill, that is a moment later.
 	p.WaitDelay = 10 * time.Second

@@ -35,7 +35,7 @@ type Config struct {
 
 	// MaxUnsaved bounds the events sent at least once that no saved snapshot records.
 	MaxUnsaved int
-	// MaxHeld bounds the held streams; it must be less than MaxUnsaved.
+	// MaxHeld bounds the held streams; it must be at most MaxUnsaved-2.
 	MaxHeld int
 	// MaxParked bounds the parked events.
 	MaxParked int
@@ -56,4 +56,14 @@ type Config struct {
 	OutageAfter int
 	// Jitter returns a number in [0, 1) for backoff; a fixed source makes the ledger reproducible.
 	Jitter func() float64
+}
+
+// Backoff is the time to wait after the given number of failures in a row: it doubles from BackoffMin to BackoffMax,
+// and between half of that and the whole is left to Jitter.
+func (c *Config) Backoff(failures int) time.Duration {
+	d := c.BackoffMax
+	if shift := max(failures-1, 0); c.BackoffMin <= c.BackoffMax>>shift {
+		d = c.BackoffMin << shift
+	}
+	return d/2 + time.Duration(float64(d/2)*c.Jitter())
 }

@@ -22,8 +22,10 @@
 //   - A stream stays in the snapshot after it has rejoined, for as long as it was settled beyond the watermark
 //     (it is "ahead"): otherwise a crash would repeat events that a snapshot had recorded as settled.
 //   - Unsaved events are counted at their first dispatch and uncounted when a snapshot that records them is known
-//     to be saved. When that budget is used up and no save can free any of it, because an event that was never
-//     sent pins the watermark, that event's stream is held: this is what keeps the bound from being a deadlock.
-//   - While nothing at all gets through (an outage) no stream becomes held: it is the sink, not the ids.
+//     to be saved. A part of that budget is a reserve: one event for the window's front, and one for each stream that
+//     may be held. What they settle can be recorded at once, so that a save always frees some of it again: this is
+//     what keeps the bound from being a deadlock.
+//   - While nothing at all gets through (an outage) no stream becomes held: it is the sink, not the ids. Probes and,
+//     if need be, reads go on to streams that have not failed, lest a few ids that do pass for a sink that is down.
 //   - An answer that is missing is an answer too: every effect has a time limit here, whatever its executor does.
 package ledger

@@ -36,17 +36,27 @@ func (l *Ledger) readFeed() {
 	if len(l.held) >= l.cfg.MaxHeld || (l.outage.on && l.untried()) {
 		return
 	}
-	limits := query.Limits{
-		Events: min(l.cfg.Page.Events, l.cfg.Window.Events-l.window.len()),
-		Bytes:  min(l.cfg.Page.Bytes, l.cfg.Window.Bytes-l.window.bytes),
-	}
-	// Small pages would cost a round trip each: wait until a good part of one fits.
-	if l.window.len() > 0 && (limits.Events < (l.cfg.Page.Events+3)/4 || limits.Bytes < (l.cfg.Page.Bytes+3)/4) {
+	limits, ok := l.room()
+	if !ok {
 		return
 	}
 	l.readID++
 	f.reading, f.deadline, f.woken = l.readID, l.now.Add(l.cfg.ReadTimeout), false
 	l.emit(ReadFeed{Read: f.reading, After: f.position, Limits: limits})
+}
+
+// room is what fits into the window; ok is false if that is not worthwhile: small pages would cost a round trip each.
+func (l *Ledger) room() (limits query.Limits, ok bool) {
+	cfg, w := &l.cfg, &l.window
+	limits = query.Limits{
+		Events: min(cfg.Page.Events, cfg.Window.Events-w.len()),
+		Bytes:  min(cfg.Page.Bytes, cfg.Window.Bytes-w.bytes),
+	}
+	worthwhile := query.Limits{
+		Events: (min(cfg.Page.Events, cfg.Window.Events) + 3) / 4,
+		Bytes:  (min(cfg.Page.Bytes, cfg.Window.Bytes) + 3) / 4,
+	}
+	return limits, w.len() == 0 || (limits.Events >= worthwhile.Events && limits.Bytes >= worthwhile.Bytes)
 }
 
 func (l *Ledger) feedPage(in FeedPage) {
@@ -121,7 +131,7 @@ func (l *Ledger) pass(e *query.Event) error {
 	l.makeReady(st)
 	// A hot stream would fill the window and make everybody wait for it.
 	if (len(st.queue) > l.cfg.Window.Events/4 || st.bytes > l.cfg.Window.Bytes/4) && l.window.len() > len(st.queue) && !l.outage.on {
-		l.hold(st, l.spare())
+		l.hold(st, false)
 	}
 	return nil
 }
@@ -133,7 +143,7 @@ func (l *Ledger) feedFailed(read uint64, err error) {
 	}
 	f.reading = 0
 	f.failures++
-	f.due = l.now.Add(l.backoff(f.failures))
+	f.due = l.now.Add(l.cfg.Backoff(f.failures))
 	l.counters.lastErr = err.Error()
 }
 

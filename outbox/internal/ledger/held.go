@@ -20,18 +20,18 @@ type streamRead struct {
 	deadline time.Time
 }
 
-// heldCount is what MaxHeld bounds: the entries that a snapshot would have.
+// heldCount is the number of entries that a snapshot would have.
 func (l *Ledger) heldCount() int { return len(l.held) + len(l.ahead) }
 
-// spare is the number of places for streams that are held for the sake of speed. The others are for those that pin the
-// watermark: without one, they would make everybody wait.
-func (l *Ledger) spare() int { return l.cfg.MaxHeld / 2 }
-
-// hold takes the stream out of the feed's way, if fewer than so many places are taken: its events leave the window. It
-// reports whether that was possible.
-func (l *Ledger) hold(st *stream, places int) bool {
-	if st.held || len(st.queue) == 0 || (l.heldCount() >= places && !st.ahead) {
+// hold takes the stream out of the feed's way: its events leave the window. It reports whether that was possible. There
+// are MaxHeld places; whoever does not pin the watermark, but is held for the sake of speed, may only use half of them,
+// those who are ahead included: otherwise one stream that fails could find them all taken, and make everybody wait.
+func (l *Ledger) hold(st *stream, pins bool) bool {
+	if st.held || len(st.queue) == 0 {
 		return st.held
+	}
+	if len(l.held) >= l.cfg.MaxHeld || (!pins && !st.ahead && l.heldCount() >= l.cfg.MaxHeld/2) {
+		return false
 	}
 	l.saves.heldChanged = true
 	if st.ahead {
@@ -135,6 +135,7 @@ func (l *Ledger) streamPage(in StreamPage) {
 		return
 	}
 	st := r.st
+	st.readFailures = 0
 	l.counters.lastRead = l.now
 	complete := !in.More
 	for i := range in.Events {
@@ -189,7 +190,8 @@ func (l *Ledger) streamFailed(read uint64, err error) {
 	st := r.st
 	l.counters.lastErr = err.Error()
 	l.release(st)
-	l.putOff(st, l.cfg.BackoffMin+time.Duration(float64(l.cfg.BackoffMin)*l.cfg.Jitter()))
+	st.readFailures++
+	l.putOff(st, l.cfg.Backoff(st.readFailures))
 }
 
 // afterBatch goes on with a held stream whose batch has ended.

@@ -6,13 +6,16 @@ import (
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
 )
 
-// Input is something that happened. Inputs may come late, twice or never.
+// Input is something that happened. Inputs may come late, twice or never. Those that answer what an earlier ledger
+// asked for must be kept from this one; only [Published] may come, its generation tells.
 type Input interface{ input() }
 
 // Recovered starts the ledger from the latest snapshot. It is the first input, and comes once.
 type Recovered struct {
 	Snapshot Snapshot
-	// Index is that of the latest snapshot in the store; saves go on from there.
+	// Index is that of the latest snapshot in the store, or of the last save that an earlier life tried under the
+	// same epoch, if that is greater: it may still be on its way, and must not replace a newer one. Saves go on
+	// from there.
 	Index int64
 }
 

@@ -52,8 +52,8 @@ func (q *streamQueue) peek() *stream {
 func (q *streamQueue) drop() {
 	q.items[q.head] = nil
 	q.head++
-	if q.head == len(q.items) {
-		q.items, q.head = q.items[:0], 0
+	if q.head > 64 && 2*q.head > len(q.items) || q.head == len(q.items) {
+		q.items, q.head = slices.Delete(q.items, 0, q.head), 0
 	}
 }
 
@@ -129,8 +129,8 @@ func (l *Ledger) form(laneNo int, ready *streamQueue, again bool) bool {
 
 // take marks events of the stream as sent, within the limits; the first of a batch may exceed the bytes.
 func (l *Ledger) take(st *stream, events, bytes int, first bool) int {
-	if st.alone {
-		events = 1
+	if st.alone || st.attempts > 0 {
+		events = 1 // if it fails again, the events behind it would only use up the budget
 	}
 	n := 0
 	for n < len(st.queue) && n < events {
@@ -188,14 +188,20 @@ func (l *Ledger) useReserve() {
 	if l.unsaved < l.common() {
 		return
 	}
-	if w := &l.window; w.len() > 0 {
-		if st := l.streams[w.at(w.head).PersistenceID]; st != nil {
-			l.sendOne(st)
-		}
-	}
-	for _, st := range l.held {
+	for _, st := range l.reserved() {
 		l.sendOne(st)
 	}
+}
+
+// reserved returns the streams that the reserve is for.
+func (l *Ledger) reserved() []*stream {
+	streams := l.held
+	if w := &l.window; w.len() > 0 {
+		if st := l.streams[w.at(w.head).PersistenceID]; st != nil {
+			streams = append(slices.Clip(streams), st)
+		}
+	}
+	return streams
 }
 
 // sendOne dispatches the first event of a stream out of turn, if it is a new one and there is a place for it.
@@ -222,7 +228,7 @@ func (l *Ledger) unblock() bool {
 	if st == nil || st.parking || front.SequenceNumber <= st.dispatched {
 		return false
 	}
-	return l.hold(st, l.spare())
+	return l.hold(st, false)
 }
 
 // inFlight is the number of events that are unanswered.

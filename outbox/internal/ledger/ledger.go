@@ -3,6 +3,8 @@ package ledger
 import (
 	"errors"
 	"time"
+
+	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
 )
 
 // Ledger is the state of one life of an outbox. It is not safe for concurrent use.
@@ -190,6 +192,12 @@ func (l *Ledger) recover(in Recovered) {
 	}
 }
 
+// grain is how exactly the ledger keeps its time limits, unless it polls more often anyway.
+const grain = 50 * time.Millisecond
+
+// Position is the offset up to which the feed was read.
+func (l *Ledger) Position() query.Offset { return l.feed.position }
+
 // NextTick is the time at which the ledger next wants a [Tick]; the zero time if it waits only for answers that
 // are sure to come as inputs. Ticks at other times do no harm.
 func (l *Ledger) NextTick() time.Time {
@@ -198,7 +206,7 @@ func (l *Ledger) NextTick() time.Time {
 	}
 	busy := len(l.batches) > 0 || len(l.failing) > 0 || len(l.catchUp.reads) > 0 || len(l.catchUp.queue) > 0 ||
 		l.feed.reading != 0 || l.saves.pending != nil || l.window.len() > 0 || l.unsaved > 0 || l.phase == draining
-	soon := l.now.Add(l.cfg.PollInterval)
+	soon := l.now.Add(min(l.cfg.PollInterval, grain))
 	switch {
 	case busy:
 		return soon
@@ -231,15 +239,6 @@ func (l *Ledger) stop(err error) {
 	l.waiters, l.flushes = nil, nil
 	l.phase = stopped
 	l.emit(Stop{Err: err})
-}
-
-// backoff is the time to wait after the given number of failures in a row.
-func (l *Ledger) backoff(failures int) time.Duration {
-	d := l.cfg.BackoffMax
-	if shift := failures - 1; shift < 32 && l.cfg.BackoffMin<<shift < d {
-		d = l.cfg.BackoffMin << shift
-	}
-	return d/2 + time.Duration(float64(d/2)*l.cfg.Jitter())
 }
 
 // orStopped is what those are told whose wish can no longer come true.

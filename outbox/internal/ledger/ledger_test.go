@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -40,6 +41,99 @@ func effectsOf[E Effect](effects []Effect) []E {
 	}
 	return found
 }
+
+// bench is a ledger on a test's bench: it keeps the time and the effects that have not been looked at.
+type bench struct {
+	*Ledger
+	t       *testing.T
+	now     time.Duration
+	effects []Effect
+}
+
+// newBench starts a ledger with its publishers up.
+func newBench(t *testing.T, cfg Config, recovered Recovered) *bench {
+	b := &bench{Ledger: New(cfg), t: t}
+	for lane := range cfg.Lanes {
+		b.give(LaneUp{Lane: lane})
+	}
+	b.give(recovered)
+	return b
+}
+
+func (b *bench) give(in Input) { b.effects = append(b.effects, b.Step(at(b.now), in)...) }
+
+// wait lets time pass, with a tick whenever the ledger wants one.
+func (b *bench) wait(d time.Duration) {
+	for end := b.now + d; b.now < end; {
+		b.now = end
+		if next := b.NextTick(); !next.IsZero() && next.Before(at(end)) {
+			b.now = next.Sub(at(0))
+		}
+		b.give(Tick{})
+	}
+}
+
+// take returns the effects of one kind that have not been looked at.
+func take[E Effect](b *bench) []E {
+	found := effectsOf[E](b.effects)
+	b.effects = slices.DeleteFunc(b.effects, func(e Effect) bool { _, is := e.(E); return is })
+	return found
+}
+
+// one returns the only effect of a kind.
+func one[E Effect](b *bench) E {
+	b.t.Helper()
+	found := take[E](b)
+	require.Len(b.t, found, 1, "%T", *new(E))
+	return found[0]
+}
+
+// feed answers the read of the feed that is waiting.
+func (b *bench) feed(events ...query.Event) {
+	b.t.Helper()
+	read := one[ReadFeed](b)
+	next := read.After
+	if n := len(events); n > 0 {
+		next = events[n-1].Offset
+	}
+	b.give(FeedPage{Read: read.Read, Page: query.Page{Events: events, Next: next}})
+}
+
+// sent returns the ids of the events of the batches that were dispatched, and the batches.
+func (b *bench) sent() (ids [][]string, batches []Dispatch) {
+	batches = take[Dispatch](b)
+	for _, d := range batches {
+		var of []string
+		for _, e := range d.Events {
+			of = append(of, e.ID())
+		}
+		ids = append(ids, of)
+	}
+	return ids, batches
+}
+
+// only returns the one batch that was dispatched, which must be of these events.
+func (b *bench) only(events ...string) Dispatch {
+	b.t.Helper()
+	ids, batches := b.sent()
+	require.Equal(b.t, [][]string{events}, ids)
+	return batches[0]
+}
+
+func (b *bench) answer(d Dispatch, outcome Outcome, results ...Result) {
+	b.give(Published{Generation: d.Generation, Batch: d.Batch, Outcome: outcome, Results: results})
+}
+
+// save has the present state saved, and answers.
+func (b *bench) save(result SaveResult) Snapshot {
+	b.t.Helper()
+	b.wait(b.cfg.SaveInterval + b.cfg.PollInterval)
+	s := one[Save](b)
+	b.give(Saved{Index: s.Index, Result: result})
+	return s.Snapshot
+}
+
+func (b *bench) watermark() int { return int(b.Status(0).Watermark) }
 
 func TestAnEventIsPublishedAndItsOffsetSaved(t *testing.T) {
 	l := New(testConfig())

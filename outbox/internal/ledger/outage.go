@@ -5,7 +5,8 @@ import "time"
 // outage is the judgement on the sink: when many distinct streams have failed and none has succeeded since, it
 // is not them. While it lasts, no stream becomes held and no attempt counts; one event at a time probes whether it is
 // over. Those who failed and those who were not tried take turns, and so that there is somebody to try, the feed is
-// read until there is: a few ids that fail for good must not pass for a sink that is down.
+// read until there is: a few ids that fail for good must not pass for a sink that is down. Only where they fill the
+// window is the front held all the same.
 type outage struct {
 	on      bool
 	round   uint64 // grows with every success; see stream.blamedIn
@@ -16,17 +17,18 @@ type outage struct {
 	probeAt time.Time
 }
 
-// blame counts the stream among those that have failed since the last success.
+// blame counts the stream among those that have failed since the last success; a stream that has already failed where
+// others got through says nothing about the sink.
 func (l *Ledger) blame(st *stream) {
 	o := &l.outage
-	if st.blamedIn == o.round+1 {
+	if st.convicted || st.blamedIn == o.round+1 {
 		return
 	}
 	st.blamedIn = o.round + 1
 	o.blamed++
 	if o.blamed >= l.cfg.OutageAfter {
 		o.on, o.failed, o.probing = true, 1, 0
-		o.probeAt = l.now.Add(l.backoff(1))
+		o.probeAt = l.now.Add(l.cfg.Backoff(1))
 		l.notice(NoticeOutageBegan, st.id, st.next, st.lastErr)
 	}
 }
@@ -45,7 +47,10 @@ func (l *Ledger) sinkIsAlive() {
 	failing := l.failing
 	l.failing = nil
 	for _, st := range failing {
-		st.failing, st.retryAt = false, time.Time{}
+		st.retryAt = st.notBefore
+		if st.failing = l.now.Before(st.notBefore); st.failing {
+			l.failing = append(l.failing, st)
+		}
 	}
 	for _, st := range failing {
 		l.wantCatchUp(st)
@@ -53,11 +58,15 @@ func (l *Ledger) sinkIsAlive() {
 	}
 }
 
-func (l *Ledger) probeFailed(st *stream, retryAfter time.Duration) {
+// probed takes the outcome of a probe that did not get through. Only probes make the next one wait longer: whatever
+// else was in flight when the outage began says nothing new.
+func (l *Ledger) probed() {
 	o := &l.outage
-	o.failed++
-	o.probeAt = l.now.Add(max(l.backoff(o.failed), retryAfter))
-	l.putOff(st, 0)
+	o.probing = 0
+	if o.on {
+		o.failed++
+		o.probeAt = l.now.Add(l.cfg.Backoff(o.failed))
+	}
 }
 
 // probe sends one event, each time of another stream.
@@ -87,21 +96,26 @@ func (l *Ledger) probeCandidate() *stream {
 			return st
 		}
 	}
-	for _, st := range l.failing {
-		if l.lanes[st.lane].up && st.sent == 0 && !st.parking && len(st.queue) > 0 {
-			l.failing = append(remove(l.failing, st), st)
-			return st
-		}
-	}
-	if st := l.probeUntried(); st != nil {
+	if st := l.probeFailing(); st != nil {
 		return st
 	}
-	// Nothing is in memory: let a held stream read.
+	return l.probeUntried()
+}
+
+// probeFailing returns the stream whose last probe is the longest ago, of those in memory, and has the first of the
+// others read for a later one.
+func (l *Ledger) probeFailing() *stream {
 	for _, st := range l.failing {
-		if st.held && st.reading == 0 {
+		if st.held && len(st.queue) == 0 && st.reading == 0 && !st.wanted && !l.now.Before(st.notBefore) {
 			st.retryAt = time.Time{}
 			l.wantCatchUp(st)
-			return nil
+			break
+		}
+	}
+	for _, st := range l.failing {
+		if l.lanes[st.lane].up && st.sent == 0 && !st.parking && len(st.queue) > 0 && !l.now.Before(st.notBefore) {
+			l.failing = append(remove(l.failing, st), st)
+			return st
 		}
 	}
 	return nil
@@ -121,7 +135,22 @@ func (l *Ledger) probeUntried() *stream {
 			return st
 		}
 	}
+	for _, st := range l.reserved() {
+		if l.lanes[st.lane].up && st.dispatchable(l.now) && !st.failing {
+			return st
+		}
+	}
 	return nil
+}
+
+// others reports whether somebody is left to be tried who could tell that it is not the sink. Nobody is if all in memory
+// have failed and there is no room to read more, or no budget to send it.
+func (l *Ledger) others() bool {
+	if l.untried() {
+		return l.unsaved < l.common() || l.probeUntried() != nil
+	}
+	_, room := l.room()
+	return room
 }
 
 // untried reports whether some stream in memory has yet to be tried.

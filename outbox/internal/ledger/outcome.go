@@ -78,11 +78,15 @@ func (l *Ledger) endBatch(i int, in Published) {
 	for i, p := range b.parts {
 		p.st.sent = 0
 		if failed[i] < p.n {
-			l.notDelivered(p.st, result(p.first+failed[i]), b.alone())
+			r := result(p.first + failed[i])
+			if alive && r.Outcome == Retry {
+				p.st.convicted = true
+			}
+			l.notDelivered(p.st, r, b.alone())
 		}
 	}
 	if b.id == l.outage.probing {
-		l.outage.probing = 0
+		l.probed()
 	}
 	if alive {
 		l.holdSuspects()
@@ -119,12 +123,15 @@ func (l *Ledger) fail(st *stream, err string, retryAfter time.Duration) {
 		st.truncate()
 		st.readFrom = st.next
 	}
+	if retryAfter > 0 {
+		st.notBefore = l.now.Add(retryAfter)
+	}
 	if l.outage.on {
-		l.probeFailed(st, retryAfter)
+		l.putOff(st, retryAfter)
 		return
 	}
 	st.attempts++
-	l.putOff(st, max(l.backoff(st.attempts), retryAfter))
+	l.putOff(st, max(l.cfg.Backoff(st.attempts), retryAfter))
 	l.blame(st)
 }
 
@@ -155,14 +162,15 @@ func (l *Ledger) retryFailing() {
 	}
 }
 
-// holdSuspects holds the streams that have failed where others got through: it is not the sink.
+// holdSuspects convicts and holds the streams that have failed where others got through: it is not the sink.
 func (l *Ledger) holdSuspects() {
 	if l.outage.on {
 		return
 	}
 	for _, st := range l.failing {
-		if !st.held && st.sent == 0 {
-			l.hold(st, l.spare())
+		st.convicted = true
+		if st.sent == 0 {
+			l.hold(st, false)
 		}
 	}
 }
@@ -179,7 +187,7 @@ func (l *Ledger) park(st *stream, reason string) {
 	l.parked.waiting = append(l.parked.waiting, parkedStream{st, len(l.parked.events) - 1})
 	st.parking = true
 	st.next, st.settledOffset = e.SequenceNumber+1, e.Offset
-	st.alone, st.attempts, st.lastErr, st.retryAt = false, 0, "", time.Time{}
+	st.acquit()
 	if st.failing {
 		l.unfail(st)
 	}

@@ -118,7 +118,7 @@ func (l *Ledger) saved(in Saved) {
 		l.unpark()
 	default:
 		s.failures++
-		s.retryAt = l.now.Add(l.backoff(s.failures))
+		s.retryAt = l.now.Add(l.cfg.Backoff(s.failures))
 		s.heldChanged = true // it may or may not have been saved
 		for i := range l.flushes {
 			l.flushes[i].index = 0

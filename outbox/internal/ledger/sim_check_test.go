@@ -151,14 +151,14 @@ func (lf *life) checkSave(e Save) {
 	switch {
 	case e.Index <= lf.lastIndex:
 		s.failf("L%d: save %d after save %d", lf.no, e.Index, lf.lastIndex)
-	case len(v.Held) > s.cfg.MaxHeld || len(v.held) != len(v.Held):
-		s.failf("L%d: %d held entries for %d ids, at most %d", lf.no, len(v.Held), len(v.held), s.cfg.MaxHeld)
+	case len(v.Held) != lf.ledger.heldCount() || len(v.held) != len(v.Held):
+		s.failf("L%d: %d held entries for %d ids", lf.no, len(v.Held), len(v.held))
 	case len(v.Parked) > s.cfg.MaxParked || len(v.parked) != len(v.Parked):
 		s.failf("L%d: %d parked entries for %d events, at most %d", lf.no, len(v.Parked), len(v.parked), s.cfg.MaxParked)
 	case v.Watermark < lf.known.Watermark || v.Watermark > s.journal.head:
 		s.failf("L%d: watermark %d after %d, the journal ends at %d", lf.no, v.Watermark, lf.known.Watermark, s.journal.head)
 	}
-	lf.lastIndex = e.Index
+	lf.lastIndex, lf.process.lastIndex = e.Index, e.Index
 	if a := v.Anchor; a != (Pointer{}) {
 		if ev := s.journal.event(a.PersistenceID, a.SequenceNumber); ev.Offset != a.Offset || ev.UID != a.UID || a.Offset > v.Watermark {
 			s.failf("L%d: anchor %v at watermark %d", lf.no, a, v.Watermark)
@@ -259,7 +259,7 @@ func (lf *life) checkState() {
 		s.failf("L%d counts %d unsaved events, there are %d", lf.no, l.unsaved, len(lf.unsaved))
 	case l.recordable < 0 || l.recordable > l.unsaved+len(l.parked.events):
 		s.failf("L%d: %d recordable of %d unsaved", lf.no, l.recordable, l.unsaved)
-	case l.heldCount() > s.cfg.MaxHeld:
+	case len(l.held) > max(s.cfg.MaxHeld, lf.heldAtStart) || len(l.ahead) > s.cfg.MaxHeld+s.cfg.Window.Events:
 		s.failf("L%d: %d held and %d ahead", lf.no, len(l.held), len(l.ahead))
 	case l.window.len() > s.cfg.Window.Events:
 		s.failf("L%d: %d events in the window", lf.no, l.window.len())
@@ -314,7 +314,7 @@ func (lf *life) countStates() {
 		s.stats[statAhead]++
 	}
 	lf.wasAhead = len(l.ahead)
-	if l.heldCount() == s.cfg.MaxHeld {
+	if len(l.held) == s.cfg.MaxHeld {
 		s.stats[statHeldFull]++
 	}
 	if l.unsaved == s.cfg.MaxUnsaved {
@@ -325,6 +325,25 @@ func (lf *life) countStates() {
 	}
 	if len(l.parked.events) == s.cfg.MaxParked && strings.HasPrefix(l.counters.lastErr, "the parked list is full") {
 		s.stats[statParkedFull]++
+	}
+}
+
+// countReason notes why a stream was held, as far as that can be seen from outside.
+func (lf *life) countReason(st *stream) {
+	if st == nil || st.failing {
+		return
+	}
+	exhausted := lf.ledger.unsaved >= lf.ledger.common()
+	switch lf.input.(type) {
+	case Tick: // it stood at the front for too long
+	case FeedPage:
+		if !exhausted {
+			lf.sim.stats[statHot]++
+		}
+	default:
+		if exhausted {
+			lf.sim.stats[statUnblocked]++
+		}
 	}
 }
 

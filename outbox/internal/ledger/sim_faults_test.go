@@ -95,7 +95,7 @@ func (s *simulation) drawConfig() Config {
 		CatchUps:     s.between(1, 4),
 		Batch:        query.Limits{Events: s.between(1, 16), Bytes: s.between(1, 8) << 10},
 		LaneBatches:  s.between(1, 3),
-		MaxUnsaved:   s.between(2, 64),
+		MaxUnsaved:   s.between(4, 64),
 		MaxParked:    s.between(1, 8),
 		SaveEvery:    s.between(1, 32), SaveInterval: s.span(100*time.Millisecond, 2*time.Second),
 		LazySaveInterval: s.span(2*time.Second, 5*time.Second),
@@ -109,7 +109,7 @@ func (s *simulation) drawConfig() Config {
 		Jitter:           jitter.Float64,
 	}
 	cfg.IdlePollInterval = cfg.PollInterval + s.span(0, time.Second)
-	cfg.MaxHeld = s.between(1, min(16, cfg.MaxUnsaved-1))
+	cfg.MaxHeld = s.between(1, min(16, cfg.MaxUnsaved-2))
 	switch s.rng.IntN(4) {
 	case 0:
 		cfg.Filter.Tags = []string{"wanted"}

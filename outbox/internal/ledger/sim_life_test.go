@@ -27,7 +27,6 @@ type life struct {
 	lanes     []bool // up
 	batches   []*simBatch
 	lastBatch uint64
-	feedRead  uint64            // the last one
 	reading   map[uint64]bool   // unanswered reads of the feed, 0 or 1
 	streamIDs map[uint64]string // unanswered reads by id
 	readUntil map[uint64]time.Duration
@@ -41,7 +40,9 @@ type life struct {
 	owed                []*simEvent // at or below the watermark, neither acknowledged nor parked: their ids must be held
 	commands            map[uint64]*simCommand
 	wasAhead            int
+	heldAtStart         int
 	steps               int
+	input               Input // of the present step
 }
 
 // simSave is a snapshot on its way to the store.
@@ -58,6 +59,7 @@ func (lf *life) step(in Input) {
 		s.logf("L%d <- %s", lf.no, describe(in))
 	}
 	lf.expect(in)
+	lf.input = in
 	effects := slices.Clone(lf.ledger.Step(s.clock(), in))
 	if lf.over {
 		if len(effects) > 0 {
@@ -74,6 +76,9 @@ func (lf *life) step(in Input) {
 		}
 		lf.checkEffect(e)
 		lf.perform(e)
+	}
+	if saved, ok := in.(Saved); ok && saved.Result == SaveFenced && !lf.over {
+		s.failf("L%d goes on although its save was fenced", lf.no)
 	}
 	lf.checkState()
 	lf.arm()
@@ -118,6 +123,9 @@ func (lf *life) expect(in Input) {
 		lf.batches[n].acknowledge(in)
 		lf.batches = slices.Delete(lf.batches, n, n+1)
 	case Saved:
+		if in.Result == SaveFenced {
+			s.stats[statFencedBySave]++
+		}
 		if lf.saving == nil || lf.saving.index != in.Index {
 			return
 		}
@@ -332,6 +340,7 @@ func (lf *life) notice(e Notice) {
 	switch e.Kind {
 	case NoticeHeld:
 		s.stats[statHeld]++
+		lf.countReason(lf.ledger.streams[e.PersistenceID])
 	case NoticeRejoined:
 		s.stats[statRejoined]++
 	case NoticeParked:

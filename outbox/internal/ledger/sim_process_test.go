@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -13,6 +14,7 @@ type process struct {
 	sim         *simulation
 	epoch       int64
 	incarnation uint64
+	lastIndex   int64 // of the saves that were tried; one may still be on its way
 	life        *life // nil while it restarts, and after its end
 	dead        bool
 }
@@ -36,9 +38,9 @@ func (p *process) begin() {
 	lf := &life{
 		sim: s, process: p, no: len(s.allLives) + 1, epoch: p.epoch, generation: cfg.Generation, ledger: New(cfg),
 		lanes: make([]bool, cfg.Lanes), reading: make(map[uint64]bool), streamIDs: make(map[uint64]string),
-		readUntil: make(map[uint64]time.Duration), known: s.store.view, lastIndex: s.store.index,
+		readUntil: make(map[uint64]time.Duration), known: s.store.view, lastIndex: max(s.store.index, p.lastIndex),
 		dispatched: make(map[*simEvent]bool), unsaved: make(map[*simEvent]bool),
-		watermark: s.store.view.Watermark, commands: make(map[uint64]*simCommand),
+		watermark: s.store.view.Watermark, heldAtStart: len(s.store.view.Held), commands: make(map[uint64]*simCommand),
 	}
 	for _, e := range s.journal.events[:s.journal.after(lf.watermark)] {
 		if e.matches && !e.acked && !lf.known.isParked(e) {
@@ -164,7 +166,7 @@ func (lf *life) stop(e Stop) {
 	// For a while it is still given what comes, and must stay silent.
 	p := lf.process
 	s.after(s.span(0, time.Second), func() {
-		if s.phase == turmoil && e.Err != ErrFenced {
+		if s.phase == turmoil && !errors.Is(e.Err, ErrFenced) {
 			p.stop()
 		} else {
 			p.end()

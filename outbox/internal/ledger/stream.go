@@ -29,8 +29,12 @@ type stream struct {
 	failing  bool // in Ledger.failing
 	attempts int
 	retryAt  time.Time
-	lastErr  string
-	blamedIn uint64 // see outage.blame
+	// notBefore is what the destination asked for: to be left alone until then.
+	notBefore time.Time
+	lastErr   string
+	blamedIn  uint64 // see outage.blame
+	// convicted: it failed where others got through, and has not got through since.
+	convicted bool
 	// parking: an event was parked and the snapshot that says so is not known to be saved.
 	parking bool
 
@@ -44,6 +48,8 @@ type stream struct {
 	wanted   bool   // in catchUp.queue
 	active   bool   // counted in catchUp.active
 	reading  uint64 // unanswered read by id
+	// readFailures are those in a row.
+	readFailures int
 
 	// ahead: it has rejoined the feed, but was settled below aheadNext, beyond the watermark.
 	ahead       bool
@@ -124,7 +130,7 @@ func (l *Ledger) settle(st *stream) {
 	en := st.pop()
 	e := en.event
 	st.next, st.settledOffset = e.SequenceNumber+1, e.Offset
-	st.alone, st.attempts, st.lastErr, st.retryAt = false, 0, "", time.Time{}
+	st.acquit()
 	if st.failing {
 		l.unfail(st)
 	}
@@ -136,6 +142,11 @@ func (l *Ledger) settle(st *stream) {
 	l.published++
 	l.counters.published++
 	l.counters.lastPublished = l.now
+}
+
+// acquit forgets the failures of the stream's first event, which is resolved.
+func (st *stream) acquit() {
+	st.alone, st.convicted, st.attempts, st.lastErr, st.retryAt = false, false, 0, "", time.Time{}
 }
 
 // forgetIfDone drops the stream once nothing about it needs to be remembered.

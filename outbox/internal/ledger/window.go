@@ -93,10 +93,13 @@ func (l *Ledger) dropPassed() {
 // holdFront holds the stream that has pinned the watermark for too long.
 func (l *Ledger) holdFront() {
 	w := &l.window
-	if w.head == w.tail || l.outage.on || l.now.Sub(w.frontSince) < l.cfg.HoldAfter {
+	if w.head == w.tail || l.now.Sub(w.frontSince) < l.cfg.HoldAfter {
+		return
+	}
+	if l.outage.on && l.others() {
 		return
 	}
 	if st := l.streams[w.at(w.head).PersistenceID]; st != nil && !st.parking {
-		l.hold(st, l.cfg.MaxHeld)
+		l.hold(st, true)
 	}
 }
