@@ -104,7 +104,7 @@ type Snapshot struct {
 	Anchor *EventPointer `protobuf:"bytes,2,opt,name=anchor,proto3" json:"anchor,omitempty"`
 	// Identity of the journal that the offsets belong to.
 	JournalIdentity string `protobuf:"bytes,3,opt,name=journal_identity,json=journalIdentity,proto3" json:"journal_identity,omitempty"`
-	// Ids whose next event could not be published yet.
+	// Ids that do not follow the feed, or were settled beyond the watermark before they followed it again.
 	Held []*Held `protobuf:"bytes,4,rep,name=held,proto3" json:"held,omitempty"`
 	// Events that were given up on.
 	Parked []*Parked `protobuf:"bytes,5,rep,name=parked,proto3" json:"parked,omitempty"`
@@ -195,13 +195,13 @@ func (x *Snapshot) GetSavedAt() *timestamppb.Timestamp {
 	return nil
 }
 
-// Held is a persistence id that waits while others go on.
+// Held is a persistence id that goes its own pace while others follow the feed.
 type Held struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	PersistenceId string                 `protobuf:"bytes,1,opt,name=persistence_id,json=persistenceId,proto3" json:"persistence_id,omitempty"`
-	// Sequence number of the first event that is not settled.
+	// Sequence number of the first event that is neither settled nor parked.
 	Next int64 `protobuf:"varint,2,opt,name=next,proto3" json:"next,omitempty"`
-	// Offset of the last event of this id that was settled; 0 if none is known.
+	// An offset up to which everything of this id is settled or parked: that of the last event before next, or more.
 	SettledOffset int64 `protobuf:"varint,3,opt,name=settled_offset,json=settledOffset,proto3" json:"settled_offset,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
