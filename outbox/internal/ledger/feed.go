@@ -46,15 +46,19 @@ func (l *Ledger) readFeed() {
 }
 
 // room is what fits into the window; ok is false if that is not worthwhile: small pages would cost a round trip each.
+//
+// There is no room for events that would find the budget of unsaved events used up: sent in another order than that of
+// the feed, those behind would use it up before those in front, and nothing could be recorded.
 func (l *Ledger) room() (limits query.Limits, ok bool) {
 	cfg, w := &l.cfg, &l.window
-	limits = query.Limits{
-		Events: min(cfg.Page.Events, cfg.Window.Events-w.len()),
-		Bytes:  min(cfg.Page.Bytes, cfg.Window.Bytes-w.bytes),
-	}
 	worthwhile := query.Limits{
-		Events: (min(cfg.Page.Events, cfg.Window.Events) + 3) / 4,
+		Events: (min(cfg.Page.Events, cfg.Window.Events, l.common()) + 3) / 4,
 		Bytes:  (min(cfg.Page.Bytes, cfg.Window.Bytes) + 3) / 4,
+	}
+	budget := l.common() - (l.unsaved - w.sent)
+	limits = query.Limits{
+		Events: min(cfg.Page.Events, min(cfg.Window.Events, max(budget, worthwhile.Events))-w.len()),
+		Bytes:  min(cfg.Page.Bytes, cfg.Window.Bytes-w.bytes),
 	}
 	return limits, w.len() == 0 || (limits.Events >= worthwhile.Events && limits.Bytes >= worthwhile.Bytes)
 }

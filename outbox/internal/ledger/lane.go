@@ -144,6 +144,10 @@ func (l *Ledger) take(st *stream, events, bytes int, first bool) int {
 			}
 			l.unsaved++
 			st.dispatched = seq
+			if en.slot != noSlot {
+				l.window.at(en.slot).sent = true
+				l.window.sent++
+			}
 		}
 		bytes -= en.size
 		n++
@@ -216,16 +220,20 @@ func (l *Ledger) sendOne(st *stream) {
 	}
 }
 
-// unblock frees the budget of unsaved events when no save can: an event that was never sent pins the watermark,
-// so its stream is held. It reports whether that helped.
+// unblock makes way when no save can: an event that was never sent pins the watermark while the budget of unsaved
+// events is used up, or while its lane has no publisher and there is no room to read on. Its stream is held. It reports
+// whether that helped.
 func (l *Ledger) unblock() bool {
 	w := &l.window
-	if l.unsaved < l.common() || l.recordable > 0 || l.saves.pending != nil || w.len() == 0 {
+	if w.len() == 0 || l.recordable > 0 || l.saves.pending != nil {
 		return false
 	}
 	front := w.at(w.head)
 	st := l.streams[front.PersistenceID]
 	if st == nil || st.parking || front.SequenceNumber <= st.dispatched {
+		return false
+	}
+	if _, room := l.room(); l.unsaved < l.common() && (room || l.lanes[st.lane].up) {
 		return false
 	}
 	return l.hold(st, false)

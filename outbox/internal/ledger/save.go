@@ -51,7 +51,7 @@ func (l *Ledger) save() {
 	}
 	due := l.parked.saved < len(l.parked.events) ||
 		l.recordable >= l.cfg.SaveEvery ||
-		(l.recordable > 0 && l.unsaved >= l.common()) ||
+		(l.recordable > 0 && l.waitsForSave()) ||
 		(dirty && l.now.Sub(s.dirtySince) >= l.cfg.SaveInterval) ||
 		(moved && l.now.Sub(s.movedSince) >= l.cfg.LazySaveInterval) ||
 		(l.phase == draining && len(l.batches) == 0) ||
@@ -75,6 +75,15 @@ func (l *Ledger) save() {
 		}
 	}
 	l.emit(Save{Index: s.index, Snapshot: l.snapshot()})
+}
+
+// waitsForSave reports whether only a save makes room for more.
+func (l *Ledger) waitsForSave() bool {
+	if l.unsaved >= l.common() {
+		return true
+	}
+	_, room := l.room()
+	return !room && len(l.batches) == 0
 }
 
 // saveDue is when a save will be due by time alone; zero if never.

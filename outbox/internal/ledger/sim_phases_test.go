@@ -199,7 +199,7 @@ func (s *simulation) checkRest() {
 				return e
 			}
 		}
-		if owner == nil || !owner.ledger.clean() || len(owner.batches) > 0 || s.store.view.Watermark < s.journal.head {
+		if owner == nil || !owner.ledger.clean() || len(owner.batches) > 0 || len(owner.ledger.held) > 0 || s.store.view.Watermark < s.journal.head {
 			return s.journal.events[len(s.journal.events)-1]
 		}
 		return nil

@@ -11,6 +11,7 @@ type window struct {
 	slots      []slot // a power of two
 	head, tail int64  // absolute numbers; slot n is slots[n & (len-1)]
 	bytes      int    // of the slots that have not passed the watermark
+	sent       int    // of these slots: those that were sent at least once, and so count as unsaved
 	watermark  query.Offset
 	anchor     Pointer
 	frontSince time.Time // since when the front is unresolved
@@ -20,6 +21,7 @@ type slot struct {
 	Pointer
 	size  int
 	state slotState
+	sent  bool
 }
 
 type slotState uint8
@@ -63,6 +65,9 @@ func (l *Ledger) advance() {
 		}
 		w.watermark, w.anchor = s.Offset, s.Pointer
 		w.bytes -= s.size
+		if s.sent {
+			w.sent--
+		}
 		*s = slot{}
 		w.head++
 		w.frontSince = l.now
