@@ -264,21 +264,6 @@ func TestWaitPublishedTellsWhatWillNeverCome(t *testing.T) {
 	require.ErrorIs(t, o.WaitPublished(within(t), "", 1), outbox.ErrNotFound)
 }
 
-func TestAClientThatStopsWaitingIsForgotten(t *testing.T) {
-	j := memory.New()
-	write(t, j, "a", 1, 1)
-	o := spawn(t, j, publisher.Props(publisher.Func(func(context.Context, publisher.Event) error { return errors.New("no") })))
-	ctx, cancel := context.WithCancel(context.Background())
-	waiting := make(chan error, 1)
-	go func() { waiting <- o.WaitPublished(ctx, "a", 1) }()
-	await(t, "it is tried", func() bool {
-		status, err := o.Status(within(t))
-		return err == nil && status.GetReason() != ""
-	})
-	cancel()
-	require.ErrorIs(t, <-waiting, context.Canceled)
-}
-
 func TestAnActorOfOnesOwnMayPublish(t *testing.T) {
 	j := memory.New()
 	probe := testkit.NewTestProbe()
