@@ -35,22 +35,11 @@ func (w *Webhook) verdict(r *http.Response, now time.Time) error {
 		return publisher.RetryAfter(fmt.Errorf("%w: redirects are not followed: configure the new URL", err), 0)
 	case code == http.StatusTooManyRequests, code == http.StatusServiceUnavailable:
 		return publisher.RetryAfter(err, retryAfter(r.Header.Get("Retry-After"), now))
-	case code >= 500, speaksOfUs(code):
+	case code >= 500, code == http.StatusRequestTimeout, code == http.StatusTooEarly:
 		return publisher.RetryAfter(err, 0)
 	default:
 		return publisher.Permanent(err)
 	}
-}
-
-// speaksOfUs reports whether a 4xx status is about the moment, the URL or the credentials, and not about the event.
-func speaksOfUs(code int) bool {
-	switch code {
-	case http.StatusRequestTimeout, http.StatusTooEarly,
-		http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired,
-		http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusGone:
-		return true
-	}
-	return false
 }
 
 // excerpt quotes the beginning of an answer.

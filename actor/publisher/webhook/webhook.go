@@ -79,9 +79,8 @@ func newTransport(concurrency int) *http.Transport {
 //
 //   - 2xx: delivered.
 //   - 408, 425, 429, 5xx: retried; with 429 and 503, not before the time in Retry-After (at most one hour).
-//   - 3xx, 401, 403, 404, 405, 407, 410: retried. They speak of the URL or the credentials, not of the event:
-//     giving up would park event after event until somebody corrects the configuration.
-//   - any other: rejected for good, so that the outbox gives up on the event.
+//   - 3xx: retried. Redirects are not followed; somebody has to configure the new URL.
+//   - any other, such as 400, 404 or 422: rejected for good, so that the outbox gives up on the event.
 //   - no answer: retried if no connection could be made, else unknown, because the event may have arrived.
 func (w *Webhook) Publish(ctx context.Context, events []publisher.Event) error {
 	return w.batches.Publish(ctx, events)

@@ -77,7 +77,7 @@ func TestTheStatusDecides(t *testing.T) {
 	for status, want := range map[int]publisher.Outcome{
 		200: ok, 201: ok, 202: ok, 204: ok, 299: ok,
 		301: retry, 302: retry, 304: retry, 307: retry, 308: retry,
-		401: retry, 403: retry, 404: retry, 405: retry, 407: retry, 410: retry,
+		401: permanent, 403: permanent, 404: permanent, 405: permanent, 407: permanent, 410: permanent,
 		408: retry, 425: retry, 429: retry,
 		500: retry, 501: retry, 502: retry, 503: retry, 504: retry, 599: retry,
 		400: permanent, 402: permanent, 406: permanent, 409: permanent, 411: permanent, 413: permanent,
