@@ -43,7 +43,8 @@ help: ## show this
 
 .PHONY: run
 run: ## run the main job, examples/quickstart (ARGS="-h" lists its flags)
-	cd examples/quickstart && go run . $(ARGS)
+	cd examples/quickstart && go build -o ../../bin/ .
+	exec bin/quickstart -data examples/quickstart/data $(ARGS)
 
 ##@ Test
 

@@ -60,7 +60,8 @@ func TestAClientThatStopsWaitingIsForgotten(t *testing.T) {
 	healed.Store(true)
 	o.flush(t)
 	require.Equal(t, ids("a", 1, 1), s.received("a"))
-	require.Empty(t, unheard(), "it is not answered any more")
+	o.stop(t)
+	require.Empty(t, unheard(), "it is not answered any more, neither by the event nor by the stop")
 }
 
 func TestClientsThatGiveUpDuringRecoveryLeaveNothing(t *testing.T) {
@@ -87,6 +88,7 @@ func TestClientsThatGiveUpDuringRecoveryLeaveNothing(t *testing.T) {
 
 	j.fail(nil, "Acquire")
 	o.flush(t)
+	o.stop(t) // which waits for what is under way
 	require.Equal(t, 2, j.count("Head"), "once for the recovery, and once for the one that still wanted to know")
 	require.Empty(t, unheard())
 }
@@ -142,25 +144,62 @@ func TestADrainReturnsWhenTheOutboxIsGone(t *testing.T) {
 }
 
 func TestWaitDuringTheStopStillTellsTheReason(t *testing.T) {
-	j, s := newSpy(), &sink{}
-	stopping, release := make(chan struct{}), make(chan struct{})
-	j.hooks["Unsubscribe"] = func(context.Context) error {
-		close(stopping)
-		<-release
-		return nil
+	for _, busy := range []string{"the outbox", "its publisher"} {
+		t.Run(busy+" takes its time", func(t *testing.T) {
+			j := newSpy()
+			stopping, release := make(chan struct{}), make(chan struct{})
+			hang := func() {
+				close(stopping)
+				<-release
+			}
+			p := actor.PropsFromFunc(func(c actor.Context) {
+				switch m := c.Message().(type) {
+				case *outboxv1.PublishRequest:
+					c.Respond(&outboxv1.PublishResponse{Generation: m.GetGeneration(), Batch: m.GetBatch(), Outcome: outboxv1.Outcome_OUTCOME_OK})
+				case *actor.Stopping:
+					if busy == "its publisher" {
+						hang()
+					}
+				}
+			})
+			if busy == "the outbox" {
+				j.hooks["Unsubscribe"] = func(context.Context) error { hang(); return nil }
+			}
+			o := spawn(t, j, p, frozen(), outbox.WithLanes(1))
+			o.flush(t)
+			_, err := j.Journal.Acquire(within(t), "outbox/test", 0) // by another owner
+			require.NoError(t, err)
+			write(t, j.Journal, "a", 1, 1)
+			require.ErrorIs(t, o.Flush(within(t)), outbox.ErrStopped)
+			next(t, "it stops", stopping)
+			before := processes(o.system)
+			reason := async(func() error { return o.Wait(within(t)) })
+			await(t, "somebody waits", func() bool { return processes(o.system) == before+1 })
+			time.AfterFunc(250*time.Millisecond, func() { close(release) })
+			require.ErrorIs(t, next(t, "the reason", reason), outbox.ErrFenced)
+		})
 	}
-	o := spawn(t, j, publisher.Props(publisher.Func(s.publish)), frozen())
-	o.flush(t)
-	_, err := j.Journal.Acquire(within(t), "outbox/test", 0) // by another owner
-	require.NoError(t, err)
+}
+
+func TestAFlushThatNobodyWaitsForCausesNoSave(t *testing.T) {
+	j := newSpy()
+	release := make(chan struct{})
+	s := &sink{fail: func(publisher.Event, int) error { <-release; return nil }}
 	write(t, j.Journal, "a", 1, 1)
-	require.ErrorIs(t, o.Flush(within(t)), outbox.ErrStopped)
-	next(t, "it stops", stopping)
-	before := processes(o.system)
-	reason := async(func() error { return o.Wait(within(t)) })
-	await(t, "somebody waits", func() bool { return processes(o.system) == before+1 })
+	var seen log
+	o := spawn(t, j, publisher.Props(publisher.Func(s.publish)), frozen(), seen.option(), exploding())
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	flushed := async(func() error { return o.Flush(ctx) })
+	await(t, "it waits", func() bool { return seen.count("outbox.located") == 1 })
+	cancel()
+	require.ErrorIs(t, next(t, "the client", flushed), context.Canceled)
 	close(release)
-	require.ErrorIs(t, next(t, "the reason", reason), outbox.ErrFenced)
+	require.NoError(t, o.WaitPublished(within(t), "a", 1))
+	o.system.Root.Send(o.pid, boom{}) // a restart waits for what is under way
+	_, err := o.Status(within(t))
+	require.NoError(t, err)
+	require.Zero(t, j.count("Save"))
 }
 
 func TestABareCommandThatNobodyCanBeAnsweredIsHarmless(t *testing.T) {
@@ -177,11 +216,11 @@ func TestABareCommandThatNobodyCanBeAnsweredIsHarmless(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, outboxv1.State_STATE_RUNNING, status.GetState())
 	o.flush(t)
-	require.Equal(t, heads+1, j.count("Head"), "only what somebody wants to know is looked up")
-	require.Zero(t, j.count("LastSequenceNumber"))
 	require.Empty(t, dead())
 
 	stopped := stoppedIn(t, o.system)
 	o.system.Root.Send(o.pid, &outboxv1.Drain{})
 	require.NoError(t, next(t, "the stop", stopped).Err, "a drain needs nobody to answer to")
+	require.Equal(t, heads+1, j.count("Head"), "only what somebody wants to know was looked up")
+	require.Zero(t, j.count("LastSequenceNumber"))
 }

@@ -18,7 +18,7 @@ func TestAJournalThatWasRestoredIsNoticedAtTheStart(t *testing.T) {
 		restored func(*spy)
 		says     string
 	}{
-		"it ends before the watermark": {func(j *spy) { j.head = func(h *query.Head) { h.Offset-- } }, "ends at offset 2"},
+		"it ends before the watermark": {func(j *spy) { j.head = func(h *query.Head) { h.Offset-- } }, "the offsets have come to 3"},
 		"another event has taken the place of the last one published": {
 			func(j *spy) { j.event = func(e *query.Event) { e.UID[0] ^= 1 } }, "a/3 at offset 3",
 		},

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -49,30 +48,32 @@ func TestAnIDGoesOnBehindAParkedEventOnlyWhenThatIsSaved(t *testing.T) {
 		}
 		return nil
 	}}
-	saving, release := make(chan struct{}, 100), make(chan struct{})
-	open := sync.OnceFunc(func() { close(release) })
-	defer open()
-	j.saving = func(ctx context.Context, saved query.Saved) error {
-		saving <- struct{}{}
+	saving, answers := make(chan struct{}), make(chan error)
+	j.hooks["Save"] = func(ctx context.Context) error {
 		select {
-		case <-release:
+		case saving <- struct{}{}:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if saved.Index == 1 {
-			return errDown // it is not enough that an answer has come
+		select {
+		case err := <-answers:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
 		}
-		return nil
 	}
 	write(t, j.Journal, "a", 1, 2)
 	o := spawn(t, j, publisher.Props(publisher.Func(s.publish)), outbox.WithLanes(1), outbox.WithBatch(1, 1<<20))
-	next(t, "the save that records the parked event", saving)
-	write(t, j.Journal, "b", 1, 5)
-	require.NoError(t, o.WaitPublished(within(t), "b", 5))
-	require.Zero(t, s.attempts("a/2"), "others go on, its own id does not")
-	open()
-	next(t, "the second attempt to save", saving)
-	o.flush(t)
+	for round, answer := range []error{errDown, errDown, nil} {
+		next(t, "a save that records the parked event", saving)
+		seq := int64(round) + 1
+		write(t, j.Journal, "b", seq, seq)
+		require.NoError(t, o.WaitPublished(within(t), "b", seq))
+		require.Zero(t, s.attempts("a/2"), "others go on, its own id does not, after %d saves that failed", round)
+		answers <- answer
+	}
+	j.fail(nil, "Save")
+	require.NoError(t, o.WaitPublished(within(t), "a", 2))
 	require.Equal(t, []string{"a/2"}, s.received("a"))
 }
 

@@ -11,7 +11,6 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 	"github.com/stretchr/testify/require"
 
-	"github.com/protoactor-contrib/protoactor-outbox/actor/testkit"
 	"github.com/protoactor-contrib/protoactor-outbox/outbox"
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/memory"
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
@@ -164,47 +163,6 @@ func (s *spy) Subscribe(fn func()) func() {
 		_ = s.called(context.Background(), "Unsubscribe")
 		cancel()
 	}
-}
-
-// timed is an outbox whose time passes only by the test.
-type timed struct {
-	running
-	clock *testkit.ManualScheduler
-}
-
-func spawnTimed(t *testing.T, j query.Journal, p *actor.Props, opts ...outbox.Option) timed {
-	t.Helper()
-	system := testkit.NewActorSystem(t)
-	clock := testkit.NewManualScheduler(system.Root)
-	opts = append([]outbox.Option{outbox.WithScheduler(clock), outbox.WithClock(clock.Now)}, opts...)
-	return timed{running: spawnIn(t, system, j, p, opts...), clock: clock}
-}
-
-// pass lets time pass in steps, each of which is over when the outbox has taken notice, unless it has stopped.
-func (o timed) pass(t *testing.T, d, step time.Duration) {
-	t.Helper()
-	for ; d > 0; d -= step {
-		o.clock.Advance(min(d, step))
-		_, _ = o.Status(within(t))
-	}
-}
-
-// until lets time pass, as much as it takes, until what must happen has happened. Between the steps the goroutines that
-// the outbox has started come to their turn.
-func (o timed) until(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	await(t, what, func() bool {
-		if condition() {
-			return true
-		}
-		o.pass(t, 50*time.Millisecond, 50*time.Millisecond)
-		return false
-	})
-}
-
-// frozen is a clock that stands still, for an outbox whose timers run: nothing that a look at the clock causes happens.
-func frozen() outbox.Option {
-	return outbox.WithClock(func() time.Time { return time.Unix(1e9, 0) })
 }
 
 // log counts the messages that an outbox has received, by type; the key of an outbox's own is "outbox.located".

@@ -10,6 +10,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
 	outboxv1 "github.com/protoactor-contrib/protoactor-outbox/proto/outbox/v1"
 )
 
@@ -39,10 +40,6 @@ func (o *outbox) quiet() (unreturned int) {
 		o.timer()
 		o.timer = nil
 	}
-	if o.unnotify != nil {
-		o.unnotify()
-		o.unnotify = nil
-	}
 	for _, child := range o.publishers.lanes {
 		if child.respawn != nil {
 			child.respawn()
@@ -50,6 +47,12 @@ func (o *outbox) quiet() (unreturned int) {
 	}
 	if o.background == nil {
 		return 0
+	}
+	if o.unnotify != nil {
+		// Not here: a dispatcher may run this mailbox within the journal's call of the subscriber, which cancelling
+		// waits for.
+		o.background.running.Go(o.unnotify)
+		o.unnotify = nil
 	}
 	return o.background.end(endWait)
 }
@@ -79,13 +82,36 @@ func (o *outbox) stop(c actor.Context) {
 			return
 		}
 		if last, ok := o.ledger.Final(); ok {
-			ctx, cancel := context.WithTimeout(context.Background(), finalSave)
-			defer cancel()
-			if err := o.snapshots.Save(ctx, o.key(), o.encode(last)); err != nil {
+			if err := o.saveLast(o.encode(last)); err != nil {
 				o.log.Warn("the last offsets could not be saved: what they say was published will be published again", slog.Any("error", err))
 			}
 		}
 	})
+}
+
+// saveLast saves within a bound, even if the store does not keep to its context.
+func (o *outbox) saveLast(s query.Saved) error {
+	b, result := newBackground(), make(chan error, 1)
+	b.run(finalSave, func(ctx context.Context) error {
+		err := o.snapshots.Save(ctx, o.key(), s)
+		result <- err
+		return err
+	}, func(err error) {
+		select {
+		case result <- err: // a panic
+		default:
+		}
+	})
+	timer := time.NewTimer(finalSave + finalSave/4)
+	defer timer.Stop()
+	select {
+	case err := <-result:
+		return err
+	case <-timer.C:
+		b.cancel()
+		o.unreturned += int(b.count.Load())
+		return errors.New("the snapshot store has not returned although its context has ended")
+	}
 }
 
 // stopped tells everybody. It must not panic: that would hang the parent's stop.

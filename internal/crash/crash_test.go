@@ -65,10 +65,19 @@ func TestKilledAtRandomMoments(t *testing.T) {
 	require.Len(t, w.all(), len(receipts), "after a drain nothing is sent again")
 	require.Empty(t, w.strange)
 
+	require.NotEmpty(t, acks, "no worker has ever written")
+
 	stored := readJournal(t, file)
 	checkStored(t, stored, acks)
 	checkReceived(t, stored, receipts)
 	checkRepeated(t, lives, receipts)
+	lived := 0
+	for _, l := range lives {
+		if l.received > 0 {
+			lived++
+		}
+	}
+	require.Positive(t, lived, "no worker has published before it was killed")
 	report(t, lives, len(stored), len(receipts))
 }
 

@@ -177,16 +177,16 @@ var outboxSnapshotCases = []testCase{
 		s.write(t, "a", 1, 5)
 		last := s.all(t)[4]
 		epoch := s.acquire(t, outboxKey).Epoch
-		require.NoError(t, s.store().Save(s.ctx, outboxKey, query.Saved{
-			Epoch: epoch, Index: 1, Data: []byte("x"),
-			Keep: query.Keep{
-				Watermark: last.Offset,
-				Anchor:    query.Pointer{PersistenceID: "a", SequenceNumber: 5},
-				Held:      map[string]int64{"it's \"held\"": 3},
-				Parked:    []query.Pointer{{PersistenceID: "a", SequenceNumber: 2}, {PersistenceID: "é", SequenceNumber: 1}},
-			},
-		}))
-		requireSaved(t, epoch, 1, "x", s.load(t, outboxKey))
+		keep := query.Keep{
+			Watermark: last.Offset,
+			Anchor:    query.Pointer{PersistenceID: "a", SequenceNumber: 5},
+			Held:      map[string]int64{"it's \"held\"": 3},
+			Parked:    []query.Pointer{{PersistenceID: "a", SequenceNumber: 2}, {PersistenceID: "é", SequenceNumber: 1}},
+		}
+		require.NoError(t, s.store().Save(s.ctx, outboxKey, query.Saved{Epoch: epoch, Index: 1, Data: []byte("x"), Keep: keep}))
+		got := s.load(t, outboxKey)
+		requireSaved(t, epoch, 1, "x", got)
+		require.Equal(t, keep, got.Keep, "retention goes by it")
 	}},
 	{"are apart from those of actors", snapshotStore, func(t *testing.T, s *subject) {
 		require.NoError(t, s.SaveActorSnapshot(s.ctx, outboxKey, snapshotAt(7)))

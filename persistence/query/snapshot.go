@@ -44,7 +44,7 @@ type SnapshotStore interface {
 type Saved struct {
 	// Epoch is the fencing token: it grows each time that somebody takes over the key.
 	Epoch int64
-	// Index orders the snapshots of one key: it rises from 1, over all epochs.
+	// Index orders the snapshots of one key: it rises from 1, over all epochs, until the key is unregistered.
 	Index int64
 	// Data is opaque to the store.
 	Data []byte
