@@ -109,3 +109,15 @@ func ExampleTag() {
 	// Output:
 	// account-7/2 google.protobuf.Int64Value [large]
 }
+
+// A journal's author offers the provider's methods as the journal's own.
+func ExampleNewProvider() {
+	type myJournal struct {
+		journal.Store
+		persistence.Provider
+	}
+	store := memory.New() // what the author has written
+	j := myJournal{Store: store, Provider: journal.NewProvider(store, journal.WithSnapshotInterval(100))}
+	fmt.Println(j.GetState().GetSnapshotInterval())
+	// Output: 100
+}
