@@ -39,6 +39,11 @@ type Config struct {
 	MaxHeld int
 	// MaxParked bounds the parked events.
 	MaxParked int
+	// OnPoison says what becomes of an event that can never be published.
+	OnPoison PoisonRule
+	// MaxAttempts is how often an event may fail by itself, while others get through, before it counts as one that can
+	// never be published: at least 2, since one failure says nothing; 0 means without end.
+	MaxAttempts int
 
 	// SaveEvery and SaveInterval: a snapshot is saved when so many events can be recorded, or so long after the
 	// first of them. LazySaveInterval is for a watermark that moved over nothing that was published.
@@ -57,6 +62,23 @@ type Config struct {
 	// Jitter returns a number in [0, 1) for backoff; a fixed source makes the ledger reproducible.
 	Jitter func() float64
 }
+
+// PoisonRule says what becomes of an event that can never be published.
+type PoisonRule uint8
+
+// The rules.
+const (
+	// Park gives up on the event, keeps a pointer to it, and goes on with its stream.
+	Park PoisonRule = iota
+	// Hold lets the stream wait for an operator's [Retry] or [Skip].
+	Hold
+	// SkipOver gives up on the event, counts it, and goes on.
+	SkipOver
+)
+
+// contiguous reports whether the feed shows every event of a stream, so that a gap in its sequence numbers says that
+// the feed has not shown one.
+func (c *Config) contiguous() bool { return len(c.Filter.Types) == 0 && len(c.Filter.Tags) == 0 }
 
 // Backoff is the time to wait after the given number of failures in a row: it doubles from BackoffMin to BackoffMax,
 // and between half of that and the whole is left to Jitter.

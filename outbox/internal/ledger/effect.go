@@ -1,11 +1,6 @@
 package ledger
 
-import (
-	"errors"
-	"fmt"
-
-	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
-)
+import "github.com/protoactor-contrib/protoactor-outbox/persistence/query"
 
 // Effect is something that the caller of [Ledger.Step] must do, in the order given.
 type Effect interface{ effect() }
@@ -42,7 +37,9 @@ type Save struct {
 // Reply answers a command.
 type Reply struct {
 	Token uint64
-	// Err is nil, a *[ParkedError], [ErrDrainDeadline] or what the ledger stopped with.
+	// Count is how many ids or events a command was about, where it may be more than one.
+	Count int
+	// Err is nil, one of the typed errors below, [ErrDrainDeadline] or what the ledger stopped with.
 	Err error
 }
 
@@ -62,7 +59,19 @@ const (
 	NoticeHeld NoticeKind = iota
 	NoticeRejoined
 	NoticeParked
+	// NoticeSkipped: an event was let go of, by the rule for poison or by an operator.
+	NoticeSkipped
+	// NoticeStuck: an id waits for an operator.
+	NoticeStuck
+	// NoticeRedriven: a parked event was published after all.
+	NoticeRedriven
+	// NoticeGap: the feed has shown an event, but not the one before it, which is looked for by id.
+	NoticeGap
 	NoticeMissing
+	// NoticePaused, NoticeResumed and NoticeRewound tell of what an operator did, once it is saved.
+	NoticePaused
+	NoticeResumed
+	NoticeRewound
 	NoticeOutageBegan
 	NoticeOutageEnded
 )
@@ -77,26 +86,3 @@ func (Save) effect()       {}
 func (Reply) effect()      {}
 func (Notice) effect()     {}
 func (Stop) effect()       {}
-
-// ErrFenced says that another owner has taken over.
-var ErrFenced = query.ErrFenced
-
-// ErrStopped says that the outbox stopped before the answer was known.
-var ErrStopped = errors.New("the outbox stopped before that came true")
-
-// ErrDrainDeadline says that a drain ended before everything in flight was answered and saved.
-var ErrDrainDeadline = errors.New("the deadline passed before everything in flight was answered and saved")
-
-// ErrBrokenJournal says that a journal's answer broke its contract; going on could lose events.
-var ErrBrokenJournal = errors.New("the journal broke its contract")
-
-// ParkedError says that an event was given up on.
-type ParkedError struct {
-	PersistenceID  string
-	SequenceNumber int64
-	Reason         string
-}
-
-func (e *ParkedError) Error() string {
-	return fmt.Sprintf("event %s/%d was parked: %s", e.PersistenceID, e.SequenceNumber, e.Reason)
-}

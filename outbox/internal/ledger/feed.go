@@ -76,10 +76,18 @@ func (l *Ledger) feedPage(in FeedPage) {
 		return
 	}
 	for i := range page.Events {
-		if err := l.pass(&page.Events[i]); err != nil {
+		e := &page.Events[i]
+		passed, err := l.pass(e)
+		if err != nil {
 			l.stop(err)
 			return
 		}
+		if !passed {
+			// It will be read again, once there is a place among the held.
+			f.due = l.now.Add(l.cfg.PollInterval)
+			return
+		}
+		f.position = e.Offset
 	}
 	f.position = page.Next
 	switch {
@@ -107,37 +115,54 @@ func (l *Ledger) checkPage(page query.Page) error {
 	return nil
 }
 
-// pass takes one event of the feed: into the window, or over it.
-func (l *Ledger) pass(e *query.Event) error {
-	if l.parked.has(e.PersistenceID, e.SequenceNumber) {
-		return nil
-	}
+// pass takes one event of the feed: into the window, or over it. It reports false if there is no place for it: one that
+// does not follow the last one of its stream, while no more streams may be held.
+func (l *Ledger) pass(e *query.Event) (passed bool, err error) {
 	st := l.streams[e.PersistenceID]
+	parked := l.parked.has(e)
 	switch {
+	case st != nil && !st.held && e.SequenceNumber > max(st.last+1, st.next) && l.cfg.contiguous():
+		return l.gap(st, e), nil
+	case parked && st != nil:
+		st.last = max(st.last, e.SequenceNumber)
+		return true, nil
+	case parked:
+		return true, nil
 	case st == nil:
 		st = l.newStream(e.PersistenceID)
 		st.next = e.SequenceNumber
 	case e.SequenceNumber < st.next:
-		return nil // settled in an earlier life, or by catching up
+		st.last = max(st.last, e.SequenceNumber)
+		return true, nil // settled in an earlier life, or by catching up
 	case st.held:
 		st.through = max(st.through, e.SequenceNumber)
 		l.wantCatchUp(st)
-		return nil
-	case len(st.queue) > 0 && e.SequenceNumber <= st.queue[len(st.queue)-1].event.SequenceNumber:
-		return fmt.Errorf("%w: event %s has a greater offset than event %s", ErrBrokenJournal,
-			e.ID(), st.queue[len(st.queue)-1].event.ID())
+		return true, nil
+	case e.SequenceNumber <= st.last:
+		return false, fmt.Errorf("%w: event %s has a greater offset than event %d of its id", ErrBrokenJournal, e.ID(), st.last)
 	}
 	size := e.Size()
 	if l.window.len() == 0 {
 		l.window.frontSince = l.now
 	}
-	st.push(e, l.window.push(e, size), size)
+	st.push(e, l.window.push(st, e, size), size)
 	l.makeReady(st)
 	// A hot stream would fill the window and make everybody wait for it.
 	if (len(st.queue) > l.cfg.Window.Events/4 || st.bytes > l.cfg.Window.Bytes/4) && l.window.len() > len(st.queue) && !l.outage.on {
 		l.hold(st, false)
 	}
-	return nil
+	return true, nil
+}
+
+// gap holds a stream of which the feed has not shown an event: it is read by id, and published first if it is there.
+func (l *Ledger) gap(st *stream, e *query.Event) bool {
+	missed := max(st.last+1, st.next)
+	if !l.holdThrough(st, e.SequenceNumber, true) {
+		return false
+	}
+	l.counters.gaps++
+	l.notice(NoticeGap, st.id, missed, "")
+	return true
 }
 
 func (l *Ledger) feedFailed(read uint64, err error) {
@@ -156,6 +181,9 @@ var errReadTimeout = errors.New("the journal did not answer in time")
 func (l *Ledger) expireReads() {
 	if l.feed.reading != 0 && !l.now.Before(l.feed.deadline) {
 		l.feedFailed(l.feed.reading, errReadTimeout)
+	}
+	if l.redrive.read != 0 && !l.now.Before(l.redrive.deadline) {
+		l.redriveUnread(errReadTimeout)
 	}
 	for i := 0; i < len(l.catchUp.reads); {
 		if r := l.catchUp.reads[i]; !l.now.Before(r.deadline) {

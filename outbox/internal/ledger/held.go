@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
@@ -30,21 +31,28 @@ func (l *Ledger) hold(st *stream, pins bool) bool {
 	if st.held || len(st.queue) == 0 {
 		return st.held
 	}
+	return l.holdThrough(st, st.queue[len(st.queue)-1].event.SequenceNumber, pins)
+}
+
+// holdThrough holds the stream, which then catches up through a sequence number.
+func (l *Ledger) holdThrough(st *stream, through int64, pins bool) bool {
 	if len(l.held) >= l.cfg.MaxHeld || (!pins && !st.ahead && l.heldCount() >= l.cfg.MaxHeld/2) {
 		return false
 	}
-	l.saves.heldChanged = true
+	l.saves.changed = true
 	if st.ahead {
 		st.ahead = false
 		l.ahead = remove(l.ahead, st)
 	}
-	st.held, st.verified = true, true
+	st.held, st.verified, st.through = true, true, through
 	l.held = append(l.held, st)
-	// What was settled before may have been forgotten since, with the watermark still behind it.
-	st.settledOffset = max(st.settledOffset, st.queue[0].event.Offset-1)
+	if len(st.queue) > 0 {
+		// What was settled before may have been forgotten since, with the watermark still behind it.
+		st.settledOffset = max(st.settledOffset, st.queue[0].event.Offset-1)
+		st.next = st.front()
+	}
 	for i := range st.queue {
 		en := &st.queue[i]
-		st.through = en.event.SequenceNumber
 		l.window.at(en.slot).state = released
 		en.slot = noSlot
 	}
@@ -62,7 +70,7 @@ func (l *Ledger) hold(st *stream, pins bool) bool {
 
 // wantCatchUp queues a held stream for a read, if it needs one and can use it.
 func (l *Ledger) wantCatchUp(st *stream) {
-	if !st.held || st.wanted || st.reading != 0 || st.parking || len(st.queue) > 0 || l.now.Before(st.retryAt) {
+	if !st.held || st.wanted || st.reading != 0 || st.parking || st.stuck || len(st.queue) > 0 || l.now.Before(st.retryAt) {
 		return
 	}
 	if st.verified && st.next > st.through {
@@ -75,9 +83,9 @@ func (l *Ledger) wantCatchUp(st *stream) {
 
 // rejoin lets a stream follow the feed again: it is settled through everything that the feed passed over.
 func (l *Ledger) rejoin(st *stream) {
-	st.held, st.verified = false, false
-	st.through = 0
-	l.saves.heldChanged = true
+	st.held, st.verified, st.through = false, false, 0
+	st.last = max(st.last, st.next-1)
+	l.saves.changed = true
 	l.held = remove(l.held, st)
 	if st.failing {
 		l.unfail(st)
@@ -89,6 +97,7 @@ func (l *Ledger) rejoin(st *stream) {
 	}
 	l.notice(NoticeRejoined, st.id, st.next, "")
 	l.forgetIfDone(st)
+	l.dropResolved()
 }
 
 // release gives back the stream's place among those that have events in memory.
@@ -105,7 +114,7 @@ func (l *Ledger) readStreams() {
 		st := c.queue[0]
 		c.queue = c.queue[1:]
 		st.wanted = false
-		if !st.held || st.reading != 0 || len(st.queue) > 0 || st.parking {
+		if !st.held || st.reading != 0 || len(st.queue) > 0 || st.parking || st.stuck {
 			continue
 		}
 		st.active = true
@@ -130,6 +139,10 @@ func (l *Ledger) takeRead(read uint64) (r streamRead, ok bool) {
 }
 
 func (l *Ledger) streamPage(in StreamPage) {
+	if in.Read != 0 && in.Read == l.redrive.read {
+		l.redriveRead(in.Events)
+		return
+	}
 	r, ok := l.takeRead(in.Read)
 	if !ok {
 		return
@@ -141,14 +154,22 @@ func (l *Ledger) streamPage(in StreamPage) {
 	for i := range in.Events {
 		e := &in.Events[i]
 		if e.Offset > l.feed.position {
+			if e.SequenceNumber <= st.through {
+				l.stop(fmt.Errorf("%w: event %s has offset %d, but the feed had shown a later one of its id up to offset %d",
+					ErrBrokenJournal, e.ID(), e.Offset, l.feed.position))
+				return
+			}
 			complete = true // what follows is the feed's to deliver
 			break
 		}
 		if e.SequenceNumber < st.readFrom {
 			continue
 		}
+		if e.SequenceNumber > st.readFrom {
+			l.missing(st, e.SequenceNumber-1)
+		}
 		st.readFrom = e.SequenceNumber + 1
-		if !l.cfg.Filter.Matches(e) || l.parked.has(e.PersistenceID, e.SequenceNumber) {
+		if !l.cfg.Filter.Matches(e) || l.parked.has(e) {
 			continue
 		}
 		st.through = max(st.through, e.SequenceNumber)
@@ -174,8 +195,8 @@ func (l *Ledger) streamPage(in StreamPage) {
 	l.wantCatchUp(st)
 }
 
-// missing passes over events that the feed had shown before a complete read of the stream was issued that did not
-// find them: the journal was told to remove them.
+// missing passes over events that a read of the stream did not find, though it found later ones, or though the feed had
+// shown them before the read was issued: the journal was told to remove them.
 func (l *Ledger) missing(st *stream, through int64) {
 	l.counters.missing += through - st.readFrom + 1
 	l.notice(NoticeMissing, st.id, st.readFrom, "")
@@ -183,6 +204,10 @@ func (l *Ledger) missing(st *stream, through int64) {
 }
 
 func (l *Ledger) streamFailed(read uint64, err error) {
+	if read != 0 && read == l.redrive.read {
+		l.redriveUnread(err)
+		return
+	}
 	r, ok := l.takeRead(read)
 	if !ok {
 		return

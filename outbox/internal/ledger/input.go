@@ -17,6 +17,9 @@ type Recovered struct {
 	// same epoch, if that is greater: it may still be on its way, and must not replace a newer one. Saves go on
 	// from there.
 	Index int64
+	// Base says that the snapshot is a new beginning that is not stored yet: nothing is read before it is known to be.
+	// Otherwise a crash could begin somewhere else.
+	Base bool
 }
 
 // Tick says that time has passed.
@@ -124,7 +127,46 @@ type Drain struct {
 	Deadline time.Time
 }
 
-// Cancel takes back AwaitSettled or Flush. A drain cannot be taken back.
+// Skip lets go of an event for good, if it is the first of its id that is not published, or parked: whoever asks has
+// seen the state that he acts on. The [Reply] comes once that is saved; its error is a *[ConflictError] otherwise.
+type Skip struct {
+	Token          uint64
+	PersistenceID  string
+	SequenceNumber int64
+	// Offset is the event's; 0 if the journal does not have it, in which case only a parked one can be skipped.
+	Offset query.Offset
+}
+
+// RetryNow has those who wait after a failure, or for an operator, tried again at once: one id, or all if it is empty.
+// The [Reply] tells how many.
+type RetryNow struct {
+	Token         uint64
+	PersistenceID string
+}
+
+// Redrive sends parked events once more, one after another: one event, all of an id if SequenceNumber is 0, all if
+// PersistenceID is empty. What is delivered is no longer parked. The [Reply] comes when all were tried and the outcome
+// is saved; it tells how many were delivered, and its error is a *[RedriveError] if one was not.
+type Redrive struct {
+	Token          uint64
+	PersistenceID  string
+	SequenceNumber int64
+}
+
+// Rewind sets the watermark back, so that everything after it is published again, except what is parked. It waits for
+// what is in flight. The [Reply] comes once the new watermark is saved.
+type Rewind struct {
+	Token uint64
+	To    query.Offset
+}
+
+// Pause stops reading and sending until [Resume], over restarts too. The [Reply] comes once that is saved.
+type Pause struct{ Token uint64 }
+
+// Resume ends a pause. The [Reply] comes once that is saved.
+type Resume struct{ Token uint64 }
+
+// Cancel takes back AwaitSettled or Flush. What changes something cannot be taken back.
 type Cancel struct{ Token uint64 }
 
 // Fenced says that another owner was seen.
@@ -144,5 +186,11 @@ func (Saved) input()        {}
 func (AwaitSettled) input() {}
 func (Flush) input()        {}
 func (Drain) input()        {}
+func (Skip) input()         {}
+func (RetryNow) input()     {}
+func (Redrive) input()      {}
+func (Rewind) input()       {}
+func (Pause) input()        {}
+func (Resume) input()       {}
 func (Cancel) input()       {}
 func (Fenced) input()       {}

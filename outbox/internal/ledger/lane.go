@@ -21,6 +21,7 @@ type batch struct {
 	lane     int
 	again    bool
 	parts    []part
+	redrive  bool // it carries a parked event, of no stream
 	events   int
 	deadline time.Time
 }
@@ -132,6 +133,9 @@ func (l *Ledger) take(st *stream, events, bytes int, first bool) int {
 	if st.alone || st.attempts > 0 {
 		events = 1 // if it fails again, the events behind it would only use up the budget
 	}
+	if st.attempts == 0 {
+		st.seenRound = l.outage.round
+	}
 	n := 0
 	for n < len(st.queue) && n < events {
 		en := &st.queue[n]
@@ -156,7 +160,8 @@ func (l *Ledger) take(st *stream, events, bytes int, first bool) int {
 	return n
 }
 
-func (l *Ledger) dispatch(b *batch) {
+// enter counts the batch among the unanswered ones.
+func (l *Ledger) enter(b *batch) {
 	l.batchID++
 	b.id, b.deadline = l.batchID, l.now.Add(l.cfg.PublishTimeout)
 	if la := &l.lanes[b.lane]; b.again {
@@ -165,6 +170,10 @@ func (l *Ledger) dispatch(b *batch) {
 		la.freshOut++
 	}
 	l.batches = append(l.batches, b)
+}
+
+func (l *Ledger) dispatch(b *batch) {
+	l.enter(b)
 	events := make([]*query.Event, 0, b.events)
 	for _, p := range b.parts {
 		for _, en := range p.st.queue[:p.n] {
@@ -201,9 +210,7 @@ func (l *Ledger) useReserve() {
 func (l *Ledger) reserved() []*stream {
 	streams := l.held
 	if w := &l.window; w.len() > 0 {
-		if st := l.streams[w.at(w.head).PersistenceID]; st != nil {
-			streams = append(slices.Clip(streams), st)
-		}
+		streams = append(slices.Clip(streams), w.at(w.head).st)
 	}
 	return streams
 }
@@ -229,8 +236,8 @@ func (l *Ledger) unblock() bool {
 		return false
 	}
 	front := w.at(w.head)
-	st := l.streams[front.PersistenceID]
-	if st == nil || st.parking || front.SequenceNumber <= st.dispatched {
+	st := front.st
+	if st.parking || front.SequenceNumber <= st.dispatched {
 		return false
 	}
 	if _, room := l.room(); l.unsaved < l.common() && (room || l.lanes[st.lane].up) {

@@ -29,12 +29,17 @@ type Ledger struct {
 	catchUp catchUp
 
 	parked  parkedList
+	redrive redriving
+	rewind  rewinding
+	paused  bool
 	unsaved int // events dispatched at least once that no known snapshot records
 	// recordable is the part of unsaved that a snapshot made now would record.
 	recordable int
-	published  int64 // over all lives
-	counters   counters
-	saves      saves
+	// published, skipped and rewinds are counted over all lives.
+	published, skipped, rewinds int64
+
+	counters counters
+	saves    saves
 
 	waiters []AwaitSettled
 	flushes []flush
@@ -52,9 +57,9 @@ const (
 )
 
 type counters struct {
-	published, unknownBatches, missing int64
-	lastRead, lastPublished            time.Time
-	lastErr                            string
+	published, unknownBatches, missing, gaps int64
+	lastRead, lastPublished                  time.Time
+	lastErr                                  string
 }
 
 // New returns a ledger that waits for [Recovered].
@@ -144,16 +149,32 @@ func (l *Ledger) step(in Input) {
 		l.startDrain(in)
 	case Cancel:
 		l.cancel(in.Token)
+	case Skip:
+		l.skipOne(in)
+	case RetryNow:
+		l.retry(in)
+	case Redrive:
+		l.startRedrive(in)
+	case Rewind:
+		l.startRewind(in)
+	case Pause:
+		l.pause(in.Token)
+	case Resume:
+		l.resume(in.Token)
 	case Fenced:
 		l.stop(ErrFenced)
 	}
 }
 
+// halted reports whether nothing may be read or sent for now.
+func (l *Ledger) halted() bool { return l.paused || l.rewind.on || l.saves.basing }
+
 // proceed does whatever has become possible. The order matters: what is settled moves the watermark, which
 // frees the window and the budget for dispatches, reads and saves.
 func (l *Ledger) proceed() {
 	l.advance()
-	if l.phase == running {
+	if l.phase == running && !l.halted() {
+		l.goOnRedriving()
 		l.pump()
 		l.readStreams()
 		l.readFeed()
@@ -176,14 +197,18 @@ func (l *Ledger) recover(in Recovered) {
 	l.phase = running
 	l.window.watermark, l.window.anchor = s.Watermark, s.Anchor
 	l.feed.position = s.Watermark
-	l.published = s.Published
+	l.published, l.skipped, l.rewinds, l.paused = s.Published, s.Skipped, s.Rewinds, s.Paused
 	l.saves.index = in.Index
 	l.saves.watermark = s.Watermark
+	l.saves.basing = in.Base
 	for _, p := range s.Parked {
 		l.parked.add(p)
 	}
-	l.parked.saved = len(l.parked.events)
-	for _, h := range s.Held {
+	l.restoreHeld(s.Held)
+}
+
+func (l *Ledger) restoreHeld(held []HeldStream) {
+	for _, h := range held {
 		st := l.newStream(h.PersistenceID)
 		st.held, st.next, st.settledOffset = true, h.Next, h.SettledOffset
 		st.readFrom = h.Next
@@ -204,12 +229,17 @@ func (l *Ledger) NextTick() time.Time {
 	if l.phase == stopped || l.phase == recovering {
 		return time.Time{}
 	}
-	busy := len(l.batches) > 0 || len(l.failing) > 0 || len(l.catchUp.reads) > 0 || len(l.catchUp.queue) > 0 ||
-		l.feed.reading != 0 || l.saves.pending != nil || l.window.len() > 0 || l.unsaved > 0 || l.phase == draining
+	busy := len(l.batches) > 0 || len(l.catchUp.reads) > 0 || l.feed.reading != 0 || l.redrive.read != 0 ||
+		l.saves.pending != nil || l.dirty() || l.saves.basing || l.rewind.on || l.phase == draining
+	if !l.paused {
+		busy = busy || len(l.failing) > 0 || len(l.catchUp.queue) > 0 || l.window.len() > 0 || l.unsaved > 0 || len(l.redrive.jobs) > 0
+	}
 	soon := l.now.Add(min(l.cfg.PollInterval, grain))
 	switch {
 	case busy:
 		return soon
+	case l.paused:
+		return l.now.Add(l.cfg.LazySaveInterval)
 	case l.feed.due.Before(soon):
 		return soon
 	case l.saveDue().IsZero() || l.feed.due.Before(l.saveDue()):
@@ -232,6 +262,7 @@ func (l *Ledger) stop(err error) {
 	for _, f := range l.flushes {
 		l.emit(Reply{Token: f.Token, Err: orStopped(err)})
 	}
+	l.refuseOperators(orStopped(err))
 	for _, d := range l.drains {
 		l.emit(Reply{Token: d.Token, Err: err})
 	}

@@ -113,7 +113,7 @@ func (l *Ledger) probeFailing() *stream {
 		}
 	}
 	for _, st := range l.failing {
-		if l.lanes[st.lane].up && st.sent == 0 && !st.parking && len(st.queue) > 0 && !l.now.Before(st.notBefore) {
+		if l.lanes[st.lane].up && st.sent == 0 && !st.parking && !st.redriving && len(st.queue) > 0 && !l.now.Before(st.notBefore) {
 			l.failing = append(remove(l.failing, st), st)
 			return st
 		}

@@ -1,6 +1,10 @@
 package ledger
 
-import "time"
+import (
+	"fmt"
+	"slices"
+	"time"
+)
 
 const (
 	errPublishTimeout = "the publisher did not answer in time"
@@ -52,6 +56,10 @@ func (l *Ledger) endBatch(i int, in Published) {
 	} else {
 		la.freshOut--
 	}
+	if b.redrive {
+		l.redriven(in)
+		return
+	}
 	results := make(map[int]Result, len(in.Results))
 	for _, r := range in.Results {
 		results[r.Index] = r
@@ -102,15 +110,16 @@ func (l *Ledger) notDelivered(st *stream, r Result, alone bool) {
 	switch {
 	case r.Outcome == Permanent:
 		l.sinkIsAlive()
-		l.park(st, r.Err)
+		if why := l.poisoned(st, r.Err); why != "" {
+			l.fail(st, why, 0)
+		}
 	case r.Outcome == Retry || alone:
 		l.fail(st, r.Err, r.RetryAfter)
 	default:
 		// One panic or one lost answer must not look like many failures.
 		st.alone, st.lastErr = true, r.Err
 		if st.held {
-			st.truncate()
-			st.readFrom = st.next
+			st.letGo()
 		}
 	}
 }
@@ -119,9 +128,14 @@ func (l *Ledger) notDelivered(st *stream, r Result, alone bool) {
 func (l *Ledger) fail(st *stream, err string, retryAfter time.Duration) {
 	st.lastErr = err
 	l.counters.lastErr = err
+	if !l.outage.on {
+		st.attempts++
+		if l.countFailure(st) && l.poisoned(st, fmt.Sprintf("it has failed %d times: %s", st.counted, err)) == "" {
+			return
+		}
+	}
 	if st.held {
-		st.truncate()
-		st.readFrom = st.next
+		st.letGo()
 	}
 	if retryAfter > 0 {
 		st.notBefore = l.now.Add(retryAfter)
@@ -130,7 +144,6 @@ func (l *Ledger) fail(st *stream, err string, retryAfter time.Duration) {
 		l.putOff(st, retryAfter)
 		return
 	}
-	st.attempts++
 	l.putOff(st, max(l.cfg.Backoff(st.attempts), retryAfter))
 	l.blame(st)
 }
@@ -154,7 +167,7 @@ func (l *Ledger) retryFailing() {
 	if l.outage.on {
 		return
 	}
-	for _, st := range l.failing {
+	for _, st := range slices.Clone(l.failing) {
 		if !l.now.Before(st.retryAt) {
 			l.wantCatchUp(st)
 			l.makeReady(st)
@@ -167,73 +180,10 @@ func (l *Ledger) holdSuspects() {
 	if l.outage.on {
 		return
 	}
-	for _, st := range l.failing {
+	for _, st := range slices.Clone(l.failing) {
 		st.convicted = true
 		if st.sent == 0 {
 			l.hold(st, false)
 		}
 	}
-}
-
-// park gives up on the head of the stream. The stream goes on once a snapshot that says so is known to be saved.
-func (l *Ledger) park(st *stream, reason string) {
-	if len(l.parked.events) >= l.cfg.MaxParked {
-		l.fail(st, "the parked list is full: "+reason, 0)
-		return
-	}
-	en := st.pop()
-	e := en.event
-	l.parked.add(ParkedEvent{Pointer: pointerTo(e), Reason: reason, At: l.now})
-	l.parked.waiting = append(l.parked.waiting, parkedStream{st, len(l.parked.events) - 1})
-	st.parking = true
-	st.next, st.settledOffset = e.SequenceNumber+1, e.Offset
-	st.acquit()
-	if st.failing {
-		l.unfail(st)
-	}
-	if en.slot != noSlot {
-		l.window.at(en.slot).state = released
-	}
-	l.recordable++
-	l.notice(NoticeParked, e.PersistenceID, e.SequenceNumber, reason)
-}
-
-// parkedList is the events that were given up on.
-type parkedList struct {
-	events  []ParkedEvent
-	index   map[eventKey]int // position in events
-	saved   int              // so many of them are in a snapshot that is known to be saved
-	waiting []parkedStream
-}
-
-// parkedStream goes on once the parked event at this position is saved.
-type parkedStream struct {
-	st       *stream
-	position int
-}
-
-type eventKey struct {
-	id  string
-	seq int64
-}
-
-func (p *parkedList) add(e ParkedEvent) {
-	p.index[eventKey{e.PersistenceID, e.SequenceNumber}] = len(p.events)
-	p.events = append(p.events, e)
-}
-
-func (p *parkedList) has(id string, seq int64) bool {
-	if len(p.index) == 0 {
-		return false
-	}
-	_, ok := p.index[eventKey{id, seq}]
-	return ok
-}
-
-func (p *parkedList) get(id string, seq int64) (ParkedEvent, bool) {
-	i, ok := p.index[eventKey{id, seq}]
-	if !ok {
-		return ParkedEvent{}, false
-	}
-	return p.events[i], true
 }

@@ -37,6 +37,8 @@ func (lf *life) checkReadFeed(e ReadFeed) {
 	switch {
 	case lf.draining:
 		s.failf("L%d reads while it drains", lf.no)
+	case lf.halted():
+		s.failf("L%d reads although it must not", lf.no)
 	case len(lf.reading) > 0:
 		s.failf("L%d reads the feed twice at a time", lf.no)
 	case e.Limits.Events < 1 || e.Limits.Events > s.cfg.Page.Events || e.Limits.Bytes < 1 || e.Limits.Bytes > s.cfg.Page.Bytes:
@@ -48,14 +50,23 @@ func (lf *life) checkReadFeed(e ReadFeed) {
 
 func (lf *life) checkReadStream(e ReadStream) {
 	s := lf.sim
+	redrive := lf.ledger.redrive.read == e.Read
 	for _, id := range lf.streamIDs {
-		if id == e.PersistenceID {
+		if id == e.PersistenceID && !redrive {
 			s.failf("L%d reads %s twice at a time", lf.no, id)
 		}
 	}
 	switch {
 	case lf.draining:
 		s.failf("L%d reads while it drains", lf.no)
+	case lf.halted():
+		s.failf("L%d reads %s although it must not", lf.no, e.PersistenceID)
+	case redrive:
+		if !lf.redrives[eventKey{e.PersistenceID, e.From}] {
+			s.failf("L%d reads %s/%d, which nobody wants to have sent once more", lf.no, e.PersistenceID, e.From)
+		}
+		lf.readUntil[e.Read] = s.now + s.cfg.ReadTimeout
+		return
 	case len(lf.streamIDs) >= s.cfg.CatchUps:
 		s.failf("L%d: more than %d reads by id at a time", lf.no, s.cfg.CatchUps)
 	case e.Limits != s.cfg.CatchUp || e.From < 1:
@@ -80,6 +91,8 @@ func (lf *life) checkDispatch(e Dispatch) {
 	switch {
 	case lf.draining:
 		s.failf("L%d dispatches while it drains", lf.no)
+	case lf.halted():
+		s.failf("L%d dispatches although it must not", lf.no)
 	case !lf.lanes[e.Lane]:
 		s.failf("L%d dispatches to lane %d, which is down", lf.no, e.Lane)
 	case e.Generation != lf.generation || e.Batch <= lf.lastBatch:
@@ -108,9 +121,19 @@ func (lf *life) checkSent(e *simEvent, d Dispatch, i int) {
 			}
 		}
 	}
-	switch {
-	case int(e.Slice)%s.cfg.Lanes != d.Lane:
+	if int(e.Slice)%s.cfg.Lanes != d.Lane {
 		s.failf("L%d sends %s to lane %d, which is not its lane", lf.no, e.ID(), d.Lane)
+	}
+	if lf.isRedrive(d) {
+		if e.ackedBy == lf || !lf.known.records(e) {
+			s.failf("L%d sends %s once more, which is not parked, or not known to be", lf.no, e.ID())
+		}
+		return // in no order with the others
+	}
+	if lf.obsolete() {
+		return
+	}
+	switch {
 	case !e.matches:
 		s.failf("L%d sends %s, which the filter leaves out", lf.no, e.ID())
 	case e.ackedBy == lf:
@@ -122,7 +145,7 @@ func (lf *life) checkSent(e *simEvent, d Dispatch, i int) {
 		before := slices.ContainsFunc(d.Events[:i], func(ev *query.Event) bool {
 			return ev.PersistenceID == earlier.PersistenceID && ev.SequenceNumber == earlier.SequenceNumber
 		})
-		if earlier.matches && !earlier.acked && !before && !s.store.view.isParked(earlier) {
+		if earlier.matches && !earlier.done() && !before && !s.store.view.isParked(earlier) {
 			s.failf("order: L%d sends %s before %s is acknowledged or parked in the store", lf.no, e.ID(), earlier.ID())
 		}
 	}
@@ -139,6 +162,40 @@ func (lf *life) checkSent(e *simEvent, d Dispatch, i int) {
 	lf.dispatched[e], lf.unsaved[e] = true, true
 }
 
+// halted reports whether the life may neither read nor send: it begins somewhere that is not saved yet, or is rewound.
+// An operator's pause counts from the step in which it was taken.
+func (lf *life) halted() bool { return lf.base || lf.ledger.paused || lf.ledger.rewind.on }
+
+// isRedrive reports whether the batch is one that an operator wants to have sent once more.
+func (lf *life) isRedrive(d Dispatch) bool {
+	if len(d.Events) != 1 {
+		return false
+	}
+	key := eventKey{d.Events[0].PersistenceID, d.Events[0].SequenceNumber}
+	p, parked := lf.ledger.parked.get(key)
+	return parked && p.Resolution == Unresolved && lf.redrives[key]
+}
+
+// givenUp reports whether an outbox had reason to give up on the event.
+func (e *simEvent) givenUp(cfg *Config) bool {
+	return e.refused || (cfg.MaxAttempts > 0 && e.failures >= cfg.MaxAttempts)
+}
+
+// checkSkipped notes that a ledger lets go of an event, if there is a reason.
+func (lf *life) checkSkipped(e *simEvent) {
+	s := lf.sim
+	switch {
+	case lf.skips[eventKey{e.PersistenceID, e.SequenceNumber}]:
+	case s.cfg.OnPoison == SkipOver && e.givenUp(&s.cfg):
+		s.stats[statSkippedByRule]++
+	default:
+		s.failf("L%d skips %s without a reason", lf.no, e.ID())
+	}
+	if !lf.obsolete() {
+		e.skipped = true
+	}
+}
+
 // wasUnsaved reports whether some life has the event among those that its crash may repeat.
 func (s *simulation) wasUnsaved(e *simEvent) bool {
 	return slices.ContainsFunc(s.allLives, func(lf *life) bool { return lf.unsaved[e] })
@@ -148,17 +205,27 @@ func (s *simulation) wasUnsaved(e *simEvent) bool {
 func (lf *life) checkSave(e Save) {
 	s := lf.sim
 	v := viewOf(e.Snapshot)
+	rewinds := v.Rewinds > lf.known.Rewinds
+	open := 0
+	for _, p := range v.Parked {
+		open += count(p.Resolution == Unresolved)
+	}
 	switch {
 	case e.Index <= lf.lastIndex:
 		s.failf("L%d: save %d after save %d", lf.no, e.Index, lf.lastIndex)
-	case len(v.Held) != lf.ledger.heldCount() || len(v.held) != len(v.Held):
+	case len(v.Held) != lf.ledger.heldCount() && !rewinds || len(v.held) != len(v.Held):
 		s.failf("L%d: %d held entries for %d ids", lf.no, len(v.Held), len(v.held))
-	case len(v.Parked) > s.cfg.MaxParked || len(v.parked) != len(v.Parked):
-		s.failf("L%d: %d parked entries for %d events, at most %d", lf.no, len(v.Parked), len(v.parked), s.cfg.MaxParked)
-	case v.Watermark < lf.known.Watermark || v.Watermark > s.journal.head:
+	case open > s.cfg.MaxParked || len(v.parked) != len(v.Parked) || len(v.Parked) > s.cfg.MaxParked+s.cfg.Window.Events:
+		s.failf("L%d: %d parked entries for %d events, %d unresolved, at most %d", lf.no, len(v.Parked), len(v.parked), open, s.cfg.MaxParked)
+	case v.Watermark > s.journal.head || v.Watermark < lf.known.Watermark && !rewinds:
 		s.failf("L%d: watermark %d after %d, the journal ends at %d", lf.no, v.Watermark, lf.known.Watermark, s.journal.head)
+	case rewinds && (v.Rewinds != lf.known.Rewinds+1 || !lf.rewinds[v.Watermark] || len(lf.batches) > 0):
+		s.failf("L%d: save %d rewinds to %d, %d times, with %d batches unanswered", lf.no, e.Index, v.Watermark, v.Rewinds, len(lf.batches))
 	}
 	lf.lastIndex, lf.process.lastIndex = e.Index, e.Index
+	if lf.obsolete() {
+		return
+	}
 	if a := v.Anchor; a != (Pointer{}) {
 		if ev := s.journal.event(a.PersistenceID, a.SequenceNumber); ev.Offset != a.Offset || ev.UID != a.UID || a.Offset > v.Watermark {
 			s.failf("L%d: anchor %v at watermark %d", lf.no, a, v.Watermark)
@@ -168,14 +235,14 @@ func (lf *life) checkSave(e Save) {
 		switch {
 		case !ev.matches:
 		case v.isParked(ev):
-			if !ev.refused {
+			if !ev.givenUp(&s.cfg) && !ev.skipped {
 				s.failf("L%d: save %d has %s as parked, but it was never refused for good", lf.no, e.Index, ev.ID())
 			}
 		case v.isSettled(ev):
-			if !ev.acked {
+			if !ev.done() && !lf.base {
 				s.failf("L%d: save %d records %s at offset %d, which was never acknowledged", lf.no, e.Index, ev.ID(), ev.Offset)
 			}
-		case lf.known.records(ev):
+		case lf.known.records(ev) && !(rewinds && ev.Offset > v.Watermark):
 			s.failf("L%d: save %d no longer records %s", lf.no, e.Index, ev.ID())
 		}
 	}
@@ -189,11 +256,23 @@ func (lf *life) checkReply(e Reply) {
 		s.failf("L%d answers command %d, which is not waiting", lf.no, e.Token)
 	}
 	delete(lf.commands, e.Token)
-	var parked *ParkedError
+	if c.kind > commandDrain {
+		lf.checkOperated(c, e)
+		return
+	}
+	var (
+		parked  *ParkedError
+		skipped *SkippedError
+	)
 	switch {
+	case errors.As(e.Err, &skipped):
+		s.stats[statAwaitedSkipped]++
+		if c.kind != commandAwait || !c.event.skipped && !lf.obsolete() {
+			s.failf("L%d answers %v, but nobody has skipped it", lf.no, e.Err)
+		}
 	case errors.As(e.Err, &parked):
 		s.stats[statAwaitedParked]++
-		if c.kind != commandAwait || !c.event.refused {
+		if c.kind != commandAwait || !c.event.givenUp(&s.cfg) {
 			s.failf("L%d answers %v, but nobody has refused it for good", lf.no, e.Err)
 		}
 	case c.kind == commandDrain:
@@ -201,13 +280,13 @@ func (lf *life) checkReply(e Reply) {
 	case e.Err != nil:
 	case c.kind == commandAwait:
 		s.stats[statAwaited]++
-		if !c.event.acked {
+		if !c.event.done() && !lf.obsolete() {
 			s.failf("L%d says that %s is published, but it was never acknowledged", lf.no, c.event.ID())
 		}
 	case c.kind == commandFlush:
 		s.stats[statFlushed]++
 		for _, ev := range s.journal.events[:s.journal.after(c.upTo)] {
-			if ev.matches && (!s.store.view.records(ev) || !(ev.acked || s.store.view.isParked(ev))) {
+			if ev.matches && !lf.obsolete() && (!s.store.view.records(ev) || !(ev.done() || s.store.view.isParked(ev))) {
 				s.failf("L%d says that everything up to offset %d is resolved and saved, but not so %s", lf.no, c.upTo, ev.ID())
 			}
 		}
@@ -248,8 +327,11 @@ func (lf *life) checkState() {
 		}
 		lf.watermark = w
 	}
-	lf.owed = slices.DeleteFunc(lf.owed, func(e *simEvent) bool { return e.acked || l.parked.has(e.PersistenceID, e.SequenceNumber) })
+	lf.owed = slices.DeleteFunc(lf.owed, func(e *simEvent) bool { return e.done() || l.parked.has(&e.Event) })
 	for _, e := range lf.owed {
+		if lf.obsolete() {
+			break
+		}
 		if st := l.streams[e.PersistenceID]; st == nil || !st.held {
 			s.failf("L%d: watermark %d has passed %s at %d, which is neither resolved nor held", lf.no, lf.watermark, e.ID(), e.Offset)
 		}
@@ -257,7 +339,7 @@ func (lf *life) checkState() {
 	switch {
 	case l.unsaved < len(lf.unsaved):
 		s.failf("L%d counts %d unsaved events, there are %d", lf.no, l.unsaved, len(lf.unsaved))
-	case l.recordable < 0 || l.recordable > l.unsaved+len(l.parked.events):
+	case l.recordable < 0 || l.recordable > l.unsaved:
 		s.failf("L%d: %d recordable of %d unsaved", lf.no, l.recordable, l.unsaved)
 	case len(l.held) > max(s.cfg.MaxHeld, lf.heldAtStart) || len(l.ahead) > s.cfg.MaxHeld+s.cfg.Window.Events:
 		s.failf("L%d: %d held and %d ahead", lf.no, len(l.held), len(l.ahead))
@@ -323,7 +405,7 @@ func (lf *life) countStates() {
 	if l.window.len() == s.cfg.Window.Events {
 		s.stats[statWindowFull]++
 	}
-	if len(l.parked.events) == s.cfg.MaxParked && strings.HasPrefix(l.counters.lastErr, "the parked list is full") {
+	if l.parked.open == s.cfg.MaxParked && strings.HasPrefix(l.counters.lastErr, "the parked list is full") {
 		s.stats[statParkedFull]++
 	}
 }
@@ -368,7 +450,11 @@ func (lf *life) checkNothingLeft() {
 	note("window bytes", l.window.bytes)
 	note("unsaved", l.unsaved)
 	note("recordable", l.recordable)
-	note("parking", len(l.parked.waiting))
+	note("confirmations", len(l.saves.waiting))
+	note("resolved", len(l.parked.events)-l.parked.open)
+	note("redrives", len(l.redrive.jobs))
+	note("rewind", count(l.rewind.on))
+	note("paused", count(l.paused))
 	note("waiters", len(l.waiters))
 	note("flushes", len(l.flushes))
 	note("commands", len(lf.commands))

@@ -48,5 +48,9 @@ func describeEvents(events []query.Event) string {
 
 var (
 	outcomeNames = [...]string{Unknown: "unknown", OK: "ok", Retry: "retry", Permanent: "permanent"}
-	noticeNames  = [...]string{"held", "rejoined", "parked", "missing", "outage began", "outage ended"}
+	noticeNames  = [...]string{
+		NoticeHeld: "held", NoticeRejoined: "rejoined", NoticeParked: "parked", NoticeSkipped: "skipped", NoticeStuck: "stuck",
+		NoticeRedriven: "redriven", NoticeGap: "gap", NoticeMissing: "missing", NoticePaused: "paused", NoticeResumed: "resumed",
+		NoticeRewound: "rewound", NoticeOutageBegan: "outage began", NoticeOutageEnded: "outage ended",
+	}
 )

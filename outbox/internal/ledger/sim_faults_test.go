@@ -16,6 +16,8 @@ type faults struct {
 	readFails, readSlow, readLost, readTwice, pageShort float64
 	// Publishers. Per batch: the answer is slow, lost, repeated, "unknown" for all; the publisher crashes in it.
 	answerSlow, answerLost, answerTwice, answerUnknown, laneCrash float64
+	// hides: the feed leaves out an event that is there.
+	hides float64
 	// Per event: the sink has a bad moment, refuses for good.
 	flake, poison float64
 	// stubborn ids fail until the last phase; sick ids fail for a while.
@@ -27,7 +29,8 @@ type faults struct {
 	saveFails, saveUnheard, saveLate, saveLost, saveTwice float64
 	// Processes: how many of each.
 	restarts, kills, takeovers, stops, drains int
-	commands                                  int
+	commands, operations, rewinds             int
+	base                                      bool // the outbox begins at the journal's end
 	trims                                     int
 	writers, events, ids                      int
 	hot                                       float64 // share of the hottest ids
@@ -63,7 +66,8 @@ func (s *simulation) drawFaults() faults {
 		flake: s.maybe(0.2), poison: s.maybe(0.1),
 		saveFails: s.maybe(0.4), saveUnheard: s.maybe(0.2), saveLate: s.maybe(0.2), saveLost: s.maybe(0.1), saveTwice: s.maybe(0.2),
 		restarts: s.few(4), kills: s.few(3), takeovers: s.few(3), stops: s.few(2), drains: s.few(2),
-		laneDowns: s.few(4), commands: s.few(20), trims: s.few(5),
+		laneDowns: s.few(4), commands: s.few(20), operations: s.few(20), rewinds: s.few(2), trims: s.few(5),
+		hides: s.maybe(0.5), base: s.chance(0.1),
 		writers: s.between(1, 4), events: s.between(10, 300), ids: s.between(1, 40), hot: s.maybe(0.8), gaps: s.maybe(0.5),
 		length: s.span(5*time.Second, 30*time.Second),
 	}
@@ -107,6 +111,15 @@ func (s *simulation) drawConfig() Config {
 		BackoffMax:       s.span(time.Second, 3*time.Second),
 		OutageAfter:      s.between(2, 8),
 		Jitter:           jitter.Float64,
+	}
+	switch s.rng.IntN(5) {
+	case 0:
+		cfg.OnPoison = Hold
+	case 1:
+		cfg.OnPoison = SkipOver
+	}
+	if s.chance(0.3) {
+		cfg.MaxAttempts = s.between(2, 5)
 	}
 	cfg.IdlePollInterval = cfg.PollInterval + s.span(0, time.Second)
 	cfg.MaxHeld = s.between(1, min(16, cfg.MaxUnsaved-2))
@@ -173,6 +186,21 @@ const (
 	statBudgetFull
 	statWindowFull
 	statStubborn
+	statHidden
+	statGap
+	statBase
+	statSkippedByRule
+	statSkippedByOperator
+	statAwaitedSkipped
+	statStuck
+	statRetryNow
+	statConflict
+	statRedrive
+	statRedriven
+	statRedriveFailed
+	statRewound
+	statPaused
+	statPausedOrResumed
 )
 
 var statisticNames = [...]string{
@@ -183,6 +211,8 @@ var statisticNames = [...]string{
 	"save late", "save lost", "save answered twice", "save stale", "restart", "kill", "takeover", "fenced by a save",
 	"fenced by a look", "fenced at restart", "final save", "drained", "drain deadline", "flushed", "awaited",
 	"awaited a parked event", "cancelled", "trimmed", "budget full", "window full", "stubborn id",
+	"event hidden by the feed", "gap", "begin at the end", "skipped by rule", "skipped by an operator", "awaited a skipped event",
+	"stuck", "retry now", "conflict", "redrive", "redriven", "redrive failed", "rewound", "paused", "paused or resumed",
 }
 
 func (st *statistics) add(other *statistics) {

@@ -38,7 +38,11 @@ type life struct {
 	dispatched, unsaved map[*simEvent]bool
 	watermark           query.Offset
 	owed                []*simEvent // at or below the watermark, neither acknowledged nor parked: their ids must be held
+	era                 int         // the store's, as far as this life is concerned
+	base                bool        // it begins somewhere that is not known to be saved
 	commands            map[uint64]*simCommand
+	skips, redrives     map[eventKey]bool // that operators have asked for
+	rewinds             map[query.Offset]bool
 	wasAhead            int
 	heldAtStart         int
 	steps               int
@@ -84,6 +88,20 @@ func (lf *life) step(in Input) {
 	lf.arm()
 }
 
+// obsolete reports whether the feed was rewound under the hands of a life that is no longer the owner. What it still
+// does says nothing about the present era.
+func (lf *life) obsolete() bool { return lf.era != lf.sim.store.era }
+
+// owe notes the events that the watermark has passed although nothing has become of them.
+func (lf *life) owe() {
+	lf.owed = nil
+	for _, e := range lf.sim.journal.events[:lf.sim.journal.after(lf.watermark)] {
+		if e.matches && !e.done() && !lf.known.isParked(e) {
+			lf.owed = append(lf.owed, e)
+		}
+	}
+}
+
 // expect follows the input as the ledger should.
 func (lf *life) expect(in Input) {
 	s := lf.sim
@@ -91,7 +109,7 @@ func (lf *life) expect(in Input) {
 	case Recovered:
 		lf.recovered = true
 	case Tick:
-		lf.batches = slices.DeleteFunc(lf.batches, func(b *simBatch) bool { return s.now >= b.deadline })
+		lf.giveUpBatches(func(b *simBatch) bool { return s.now >= b.deadline })
 		if lf.saving != nil && s.now >= lf.saving.deadline {
 			lf.saving = nil
 		}
@@ -109,7 +127,7 @@ func (lf *life) expect(in Input) {
 	case StreamFailed:
 		lf.answered(in.Read)
 	case LaneDown:
-		lf.batches = slices.DeleteFunc(lf.batches, func(b *simBatch) bool { return b.lane == in.Lane })
+		lf.giveUpBatches(func(b *simBatch) bool { return b.lane == in.Lane })
 	case Published:
 		if in.Generation != lf.generation {
 			s.stats[statAnswerOld]++
@@ -130,15 +148,37 @@ func (lf *life) expect(in Input) {
 			return
 		}
 		if in.Result == SaveOK {
-			lf.known = lf.saving.view
+			rewound := lf.saving.view.Rewinds > lf.known.Rewinds
+			lf.adopt(lf.saving.view)
 			for e := range lf.unsaved {
-				if lf.known.records(e) {
+				if rewound || lf.known.records(e) {
 					delete(lf.unsaved, e)
 				}
+			}
+			if lf.base = false; rewound {
+				clear(lf.dispatched)
+				clear(lf.reading) // what was asked for before is no longer waited for
+				clear(lf.streamIDs)
+				clear(lf.readUntil)
+				lf.watermark = lf.known.Watermark
+				lf.owe()
 			}
 		}
 		lf.saving = nil
 	}
+}
+
+// giveUpBatches forgets the batches whose outcome stays unknown.
+func (lf *life) giveUpBatches(lost func(*simBatch) bool) {
+	lf.batches = slices.DeleteFunc(lf.batches, func(b *simBatch) bool {
+		if !lost(b) {
+			return false
+		}
+		for _, e := range b.events {
+			e.failures++
+		}
+		return true
+	})
 }
 
 func (lf *life) answered(read uint64) {
@@ -162,6 +202,8 @@ func (b *simBatch) acknowledge(in Published) {
 		case slices.Contains(failed, e.PersistenceID):
 		case outcomes[i] != OK:
 			failed = append(failed, e.PersistenceID)
+			e.failures++
+		case b.era != b.life.sim.store.era: // it was in another era
 		default:
 			if e.delivered == 0 {
 				b.life.sim.failf("the simulation is wrong: %s is acknowledged, but the sink has not got it", e.ID())
@@ -266,8 +308,32 @@ func (lf *life) readFeed(e ReadFeed) {
 			page.Next = page.Events[n-1].Offset // complete no further than it must be
 			page.More = s.chance(0.5)
 		}
+		if s.phase == turmoil && s.cfg.contiguous() && s.chance(s.faults.hides) {
+			page.Events = s.hide(page.Events)
+		}
 		return FeedPage{Read: e.Read, Page: page}
 	}, FeedFailed{Read: e.Read, Err: errInjected}, statReadFailed)
+}
+
+// hide leaves an event out of a page although one of its id before it, which is not resolved, and one after it are
+// there: a journal that breaks its word, as one does whose transactions become visible out of order.
+func (s *simulation) hide(events []query.Event) []query.Event {
+	for i := range events {
+		e := &events[i]
+		same := func(d int64) func(query.Event) bool {
+			return func(o query.Event) bool {
+				return o.PersistenceID == e.PersistenceID && o.SequenceNumber == e.SequenceNumber+d
+			}
+		}
+		if n := slices.IndexFunc(events[:i], same(-1)); n >= 0 && slices.ContainsFunc(events[i:], same(1)) {
+			if before := s.journal.event(e.PersistenceID, e.SequenceNumber-1); !before.done() && !s.store.view.isParked(before) && s.chance(0.5) {
+				s.stats[statHidden]++
+				s.logf("the feed hides %s", e.ID())
+				return slices.Delete(slices.Clone(events), i, i+1)
+			}
+		}
+	}
+	return events
 }
 
 func (lf *life) readStream(e ReadStream) {
@@ -280,7 +346,8 @@ func (lf *life) readStream(e ReadStream) {
 
 func (lf *life) dispatch(e Dispatch) {
 	s := lf.sim
-	b := &simBatch{life: lf, id: e.Batch, lane: e.Lane, deadline: s.now + s.cfg.PublishTimeout}
+	b := &simBatch{life: lf, id: e.Batch, lane: e.Lane, deadline: s.now + s.cfg.PublishTimeout, era: lf.era}
+	b.redrive = lf.isRedrive(e)
 	for _, ev := range e.Events {
 		b.events = append(b.events, s.journal.event(ev.PersistenceID, ev.SequenceNumber))
 	}
@@ -345,6 +412,22 @@ func (lf *life) notice(e Notice) {
 		s.stats[statRejoined]++
 	case NoticeParked:
 		s.stats[statParked]++
+	case NoticeSkipped:
+		lf.checkSkipped(s.journal.event(e.PersistenceID, e.SequenceNumber))
+	case NoticeStuck:
+		s.stats[statStuck]++
+		if ev := s.journal.event(e.PersistenceID, e.SequenceNumber); s.cfg.OnPoison != Hold || !ev.givenUp(&s.cfg) {
+			s.failf("L%d has %s wait for an operator without a reason", lf.no, ev.ID())
+		}
+	case NoticeRedriven:
+		s.stats[statRedriven]++
+	case NoticeGap:
+		s.stats[statGap]++
+		if !s.cfg.contiguous() {
+			s.failf("L%d sees a gap in a feed that has them: %s/%d", lf.no, e.PersistenceID, e.SequenceNumber)
+		}
+	case NoticePaused:
+		s.stats[statPaused]++
 	case NoticeOutageBegan:
 		s.stats[statOutage]++
 	case NoticeOutageEnded:

@@ -38,14 +38,19 @@ func (p *process) begin() {
 	lf := &life{
 		sim: s, process: p, no: len(s.allLives) + 1, epoch: p.epoch, generation: cfg.Generation, ledger: New(cfg),
 		lanes: make([]bool, cfg.Lanes), reading: make(map[uint64]bool), streamIDs: make(map[uint64]string),
-		readUntil: make(map[uint64]time.Duration), known: s.store.view, lastIndex: max(s.store.index, p.lastIndex),
+		readUntil: make(map[uint64]time.Duration), lastIndex: max(s.store.index, p.lastIndex),
 		dispatched: make(map[*simEvent]bool), unsaved: make(map[*simEvent]bool),
 		watermark: s.store.view.Watermark, heldAtStart: len(s.store.view.Held), commands: make(map[uint64]*simCommand),
+		skips: make(map[eventKey]bool), redrives: make(map[eventKey]bool), rewinds: make(map[query.Offset]bool),
 	}
-	for _, e := range s.journal.events[:s.journal.after(lf.watermark)] {
-		if e.matches && !e.acked && !lf.known.isParked(e) {
-			lf.owed = append(lf.owed, e)
-		}
+	snapshot := s.store.view.Snapshot
+	if lf.base = s.faults.base && s.store.index == 0; lf.base {
+		s.stats[statBase]++
+		snapshot.Watermark = s.journal.head
+		lf.watermark = s.journal.head
+	}
+	if lf.adopt(s.store.view); !lf.base {
+		lf.owe()
 	}
 	p.life = lf
 	s.allLives = append(s.allLives, lf)
@@ -56,7 +61,7 @@ func (p *process) begin() {
 	}
 	s.after(s.span(0, 20*time.Millisecond), func() {
 		if !lf.over {
-			lf.step(Recovered{Snapshot: lf.known.Snapshot, Index: lf.lastIndex})
+			lf.step(Recovered{Snapshot: snapshot, Index: lf.lastIndex, Base: lf.base})
 		}
 	})
 }
@@ -172,59 +177,6 @@ func (lf *life) stop(e Stop) {
 			p.end()
 		}
 	})
-}
-
-// simCommand is a command that waits for its reply.
-type simCommand struct {
-	kind  commandKind
-	event *simEvent
-	upTo  query.Offset
-}
-
-type commandKind uint8
-
-const (
-	commandAwait commandKind = iota
-	commandFlush
-	commandDrain
-)
-
-// command gives some life one.
-func (s *simulation) command() {
-	lf := s.someLife()
-	if lf == nil || len(s.journal.events) == 0 {
-		return
-	}
-	s.tokens++
-	token := s.tokens
-	if e := s.journal.events[s.rng.IntN(len(s.journal.events))]; s.chance(0.6) && e.matches {
-		lf.commands[token] = &simCommand{kind: commandAwait, event: e}
-		lf.step(AwaitSettled{Token: token, PersistenceID: e.PersistenceID, SequenceNumber: e.SequenceNumber, Offset: e.Offset})
-	} else {
-		lf.commands[token] = &simCommand{kind: commandFlush, upTo: s.journal.head}
-		lf.step(Flush{Token: token, Offset: s.journal.head})
-	}
-	if s.chance(0.1) {
-		s.after(s.span(0, time.Second), func() {
-			if lf.over || lf.commands[token] == nil {
-				return
-			}
-			s.stats[statCancelled]++
-			delete(lf.commands, token)
-			lf.step(Cancel{Token: token})
-		})
-	}
-}
-
-func (s *simulation) drain() {
-	lf := s.someLife()
-	if lf == nil {
-		return
-	}
-	s.tokens++
-	lf.commands[s.tokens] = &simCommand{kind: commandDrain}
-	lf.draining = true
-	lf.step(Drain{Token: s.tokens, Deadline: at(s.now + s.span(0, 5*time.Second))})
 }
 
 // someLife picks one of those that are under way.

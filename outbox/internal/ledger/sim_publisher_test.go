@@ -11,6 +11,8 @@ type simBatch struct {
 	life     *life
 	id       uint64
 	lane     int
+	era      int
+	redrive  bool // it carries a parked event
 	events   []*simEvent
 	deadline time.Duration
 	results  []Result // as far as the sink was asked
@@ -54,9 +56,10 @@ func (b *simBatch) deliver(n int) {
 		}
 		r, took := b.life.sim.offer(e)
 		r.Index = b.done
-		if took {
-			b.life.sim.sink.take(e)
-		} else {
+		if took && b.era == b.life.sim.store.era {
+			b.life.sim.sink.take(e, b.redrive)
+		}
+		if !took {
 			b.blocked = append(b.blocked, e.PersistenceID)
 		}
 		b.results = append(b.results, r)

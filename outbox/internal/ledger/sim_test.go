@@ -26,7 +26,8 @@ import (
 //	sim_world_test.go      journal, snapshot store and sink
 //	sim_publisher_test.go  publishers: how a batch is delivered and answered
 //	sim_life_test.go       one ledger, and the carrying out of its effects
-//	sim_process_test.go    processes: crash, restart, takeover, commands
+//	sim_process_test.go    processes: crash, restart, takeover
+//	sim_command_test.go    commands of clients and operators
 //	sim_faults_test.go     which faults a seed has, and how often
 //	sim_check_test.go      what must be true after every step
 //	sim_phases_test.go     the course of a run, and what must be true at its end
@@ -175,7 +176,7 @@ func simulate(seed uint64, logging bool) (s *simulation, err error) {
 	s.cfg = s.drawConfig()
 	s.faults = s.drawFaults()
 	s.journal = newSimJournal(s.cfg.Filter)
-	s.store = &simStore{view: viewOf(Snapshot{})}
+	s.store = &simStore{sim: s, view: viewOf(Snapshot{})}
 	s.sink = &simSink{sim: s}
 	s.logf("%+v", s.faults)
 	s.run()

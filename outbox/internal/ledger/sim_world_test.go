@@ -14,11 +14,18 @@ type simEvent struct {
 	poison  bool // the sink refuses it for good
 	trimmed bool // the journal has removed it
 
+	// In the present era, see simStore.era:
 	delivered int  // how often the sink took it
 	acked     bool // a ledger was told so while it waited for that answer
 	ackedBy   *life
-	refused   bool // the sink answered permanent at least once
+
+	refused  bool // the sink answered permanent at least once
+	failures int  // how often a ledger was told that it was not delivered
+	skipped  bool // a ledger has let go of it, and was allowed to
 }
+
+// done reports whether an outbox may take the event as resolved although it is not parked.
+func (e *simEvent) done() bool { return e.acked || e.skipped }
 
 // simJournal is the journal: what is appended becomes visible at once, in offset order.
 type simJournal struct {
@@ -54,6 +61,14 @@ func (j *simJournal) append(id string, gap int, size int, tags []string, now tim
 func (j *simJournal) burn(n int) { j.head += query.Offset(n) }
 
 func (j *simJournal) event(id string, seq int64) *simEvent { return j.byID[id][seq-1] }
+
+// at is the event with a sequence number, nil if there is none.
+func (j *simJournal) at(id string, seq int64) *simEvent {
+	if events := j.byID[id]; seq >= 1 && seq <= int64(len(events)) {
+		return events[seq-1]
+	}
+	return nil
+}
 
 // after is the position in events of the first one beyond the offset.
 func (j *simJournal) after(offset query.Offset) int {
@@ -149,9 +164,12 @@ func (v *view) records(e *simEvent) bool { return v.isParked(e) || v.isSettled(e
 
 // simStore is the snapshot store.
 type simStore struct {
+	sim          *simulation
 	epoch, index int64
 	view         *view
 	by           *life // who saved it
+	// era is the number of rewinds that have come true: what was delivered before is to be delivered once more.
+	era int
 }
 
 // acquire is query.SnapshotStore.Acquire.
@@ -174,8 +192,41 @@ func (s *simStore) save(by *life, index int64, v *view) SaveResult {
 	case index <= s.index:
 		return SaveFailed
 	}
+	if by.base {
+		s.sim.begins(v.Watermark)
+	}
 	s.index, s.view, s.by = index, v, by
 	return SaveOK
+}
+
+// adopt has a life go on from a snapshot. If that was rewound, what happened to the events behind its watermark is
+// forgotten. A rewound snapshot that is replaced before anybody goes on from it has no effect.
+func (lf *life) adopt(v *view) {
+	s := lf.sim
+	lf.known = v
+	if int(v.Rewinds) <= s.store.era {
+		lf.era = s.store.era
+		return
+	}
+	s.store.era++
+	lf.era = s.store.era
+	s.logf("era %d begins at %d", s.store.era, v.Watermark)
+	for _, e := range s.journal.events[s.journal.after(v.Watermark):] {
+		if e.trimmed {
+			continue
+		}
+		e.delivered, e.acked, e.ackedBy, e.skipped = 0, false, nil, false
+		for _, lf := range s.allLives {
+			delete(lf.unsaved, e)
+		}
+	}
+}
+
+// begins has the outbox start at an offset: what lies before is none of its business.
+func (s *simulation) begins(base query.Offset) {
+	for _, e := range s.journal.events[:s.journal.after(base)] {
+		e.delivered, e.acked = 1, true
+	}
 }
 
 // simSink is where events are to go. Who delivers to it is sim_publisher_test.go's matter.
@@ -183,13 +234,14 @@ type simSink struct {
 	sim *simulation
 }
 
-// take delivers an event. Whatever the sink gets for the first time must come after all earlier events of its id.
-func (k *simSink) take(e *simEvent) {
+// take delivers an event. Whatever the sink gets for the first time must come after all earlier events of its id, unless
+// it was parked and is sent once more.
+func (k *simSink) take(e *simEvent, redriven bool) {
 	s := k.sim
-	if e.delivered == 0 {
+	if e.delivered == 0 && !redriven {
 		for _, earlier := range s.journal.byID[e.PersistenceID][:e.SequenceNumber-1] {
-			if earlier.matches && earlier.delivered == 0 && !s.store.view.isParked(earlier) {
-				s.failf("order: the sink gets %s before %s, which is not parked in the store either", e.ID(), earlier.ID())
+			if earlier.matches && earlier.delivered == 0 && !s.store.view.isParked(earlier) && !(earlier.skipped && (earlier.trimmed || s.store.view.records(earlier))) {
+				s.failf("order: the sink gets %s before %s, which is not parked or skipped in the store either", e.ID(), earlier.ID())
 			}
 		}
 	}

@@ -16,8 +16,12 @@ type Snapshot struct {
 	Held []HeldStream
 	// Parked events, oldest first.
 	Parked []ParkedEvent
-	// Published counts settled events over all lives.
-	Published int64
+	// Published counts settled events over all lives, Skipped those that were given up on without being parked.
+	Published, Skipped int64
+	// Rewinds counts how often the watermark was set back, or the journal exchanged for another.
+	Rewinds int64
+	// Paused says that nothing is to be read and sent until an operator resumes.
+	Paused bool
 }
 
 // Pointer names an event.
@@ -38,12 +42,27 @@ type HeldStream struct {
 	SettledOffset query.Offset
 }
 
-// ParkedEvent is an event that was given up on.
+// ParkedEvent is an event that was given up on. Once it is resolved, it stays in the snapshot only until the watermark
+// has passed it: otherwise a crash would have the feed deliver it again.
 type ParkedEvent struct {
 	Pointer
-	Reason string
-	At     time.Time
+	Reason     string
+	At         time.Time
+	Resolution Resolution
 }
+
+// Resolution says what has become of a parked event since.
+type Resolution uint8
+
+// The resolutions.
+const (
+	// Unresolved: it is parked.
+	Unresolved Resolution = iota
+	// Redriven: it was sent again, and published.
+	Redriven
+	// Skipped: an operator, or the rule for poison, has let go of it.
+	Skipped
+)
 
 func pointerTo(e *query.Event) Pointer {
 	return Pointer{PersistenceID: e.PersistenceID, SequenceNumber: e.SequenceNumber, Offset: e.Offset, UID: e.UID}

@@ -8,18 +8,19 @@ import (
 
 // Status is how the ledger is at one moment.
 type Status struct {
-	Recovered, Outage, Draining, Stopped bool
-	Watermark, SavedWatermark, Position  query.Offset
-	Published, PublishedSinceStart       int64
-	Window, InFlight, Unsaved            int
-	Held                                 []HeldStatus // at most the limit asked for
-	HeldCount                            int
-	Parked                               []ParkedEvent // at most the limit asked for
-	ParkedCount                          int
-	LastRead, LastPublished, LastSaved   time.Time
-	Oldest                               time.Time // of the unresolved events in memory; zero if there is none
-	UnknownBatches, Missing              int64
-	LastError                            string
+	Recovered, Outage, Paused, Rewinding, Draining, Stopped bool
+	Watermark, SavedWatermark, Position                     query.Offset
+	Published, PublishedSinceStart                          int64
+	Skipped, Rewinds                                        int64
+	Window, InFlight, Unsaved                               int
+	Held                                                    []HeldStatus // at most the limit asked for
+	HeldCount                                               int
+	Parked                                                  []ParkedEvent // at most the limit asked for
+	ParkedCount                                             int
+	LastRead, LastPublished, LastSaved                      time.Time
+	Oldest                                                  time.Time // of the unresolved events in memory; zero if there is none
+	UnknownBatches, Missing, Gaps                           int64
+	LastError                                               string
 }
 
 // HeldStatus is a held stream.
@@ -28,7 +29,9 @@ type HeldStatus struct {
 	Next          int64
 	Attempts      int
 	RetryAt       time.Time
-	Err           string
+	// Stuck: it waits for an operator.
+	Stuck bool
+	Err   string
 }
 
 // Status describes the ledger, with at most limit held streams and parked events.
@@ -36,6 +39,8 @@ func (l *Ledger) Status(limit int) Status {
 	s := Status{
 		Recovered:           l.phase != recovering,
 		Outage:              l.outage.on,
+		Paused:              l.paused,
+		Rewinding:           l.rewind.on,
 		Draining:            l.phase == draining,
 		Stopped:             l.phase == stopped,
 		Watermark:           l.window.watermark,
@@ -43,25 +48,32 @@ func (l *Ledger) Status(limit int) Status {
 		Position:            l.feed.position,
 		Published:           l.published,
 		PublishedSinceStart: l.counters.published,
+		Skipped:             l.skipped,
+		Rewinds:             l.rewinds,
 		Window:              l.window.len(),
 		InFlight:            l.inFlight(),
 		Unsaved:             l.unsaved,
 		HeldCount:           len(l.held),
-		ParkedCount:         len(l.parked.events),
+		ParkedCount:         l.parked.open,
 		LastRead:            l.counters.lastRead,
 		LastPublished:       l.counters.lastPublished,
 		LastSaved:           l.saves.last,
 		Oldest:              l.oldest(),
 		UnknownBatches:      l.counters.unknownBatches,
 		Missing:             l.counters.missing,
+		Gaps:                l.counters.gaps,
 		LastError:           l.counters.lastErr,
 	}
 	for _, st := range l.held[:min(limit, len(l.held))] {
 		s.Held = append(s.Held, HeldStatus{
-			PersistenceID: st.id, Next: st.next, Attempts: st.attempts, RetryAt: st.retryAt, Err: st.lastErr,
+			PersistenceID: st.id, Next: st.next, Attempts: st.attempts, RetryAt: st.retryAt, Stuck: st.stuck, Err: st.lastErr,
 		})
 	}
-	s.Parked = append(s.Parked, l.parked.events[:min(limit, len(l.parked.events))]...)
+	for i := range l.parked.events {
+		if p := &l.parked.events[i]; p.Resolution == Unresolved && len(s.Parked) < limit {
+			s.Parked = append(s.Parked, *p)
+		}
+	}
 	return s
 }
 
@@ -76,9 +88,7 @@ func (l *Ledger) oldest() time.Time {
 		}
 	}
 	if w := &l.window; w.len() > 0 {
-		if st := l.streams[w.at(w.head).PersistenceID]; st != nil {
-			look(st)
-		}
+		look(w.at(w.head).st)
 	}
 	for _, st := range l.held {
 		look(st)

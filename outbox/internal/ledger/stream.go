@@ -21,6 +21,10 @@ type stream struct {
 	settledOffset query.Offset
 	// dispatched is the last sequence number that was sent at least once, and counted as unsaved.
 	dispatched int64
+	// last is the last sequence number that the feed has shown; 0 if it is not known.
+	last int64
+	// slots is the number of its events between the watermark and the position.
+	slots int
 
 	ready bool // in a ready list of its lane
 
@@ -35,8 +39,16 @@ type stream struct {
 	blamedIn  uint64 // see outage.blame
 	// convicted: it failed where others got through, and has not got through since.
 	convicted bool
-	// parking: an event was parked and the snapshot that says so is not known to be saved.
+	// counted are the failures that count towards MaxAttempts; seenRound is the outage's round at the last one, or when the
+	// event was first sent.
+	counted   int
+	seenRound uint64
+	// stuck: its first event can never be published, and an operator must say what to do.
+	stuck bool
+	// parking: an event was parked or skipped and the snapshot that says so is not known to be saved.
 	parking bool
+	// redriving: a parked event of it is being sent, and no other may be.
+	redriving bool
 
 	// held: the stream does not follow the feed but catches up by reads of its own.
 	held bool
@@ -68,12 +80,14 @@ const noSlot = -1
 
 func (l *Ledger) newStream(id string) *stream {
 	st := &stream{id: id, lane: int(query.SliceOf(id)) % len(l.lanes)}
+	st.redriving = l.redrive.batch != 0 && l.redrive.event.PersistenceID == id
 	l.streams[id] = st
 	return st
 }
 
 func (st *stream) push(e *query.Event, slot int64, size int) {
 	st.queue = append(st.queue, entry{event: e, slot: slot, size: size})
+	st.last = max(st.last, e.SequenceNumber)
 	st.bytes += size
 }
 
@@ -88,6 +102,15 @@ func (st *stream) pop() entry {
 	return en
 }
 
+// front is the sequence number of the first event that is known to be unresolved. It is next, unless the filter leaves
+// out what comes before it.
+func (st *stream) front() int64 {
+	if len(st.queue) > 0 {
+		return st.queue[0].event.SequenceNumber
+	}
+	return st.next
+}
+
 // truncate forgets the events that are not in a batch.
 func (st *stream) truncate() {
 	for i := st.sent; i < len(st.queue); i++ {
@@ -97,9 +120,16 @@ func (st *stream) truncate() {
 	st.queue = st.queue[:st.sent]
 }
 
+// letGo forgets the events of a held stream; they are read again.
+func (st *stream) letGo() {
+	st.next = st.front()
+	st.readFrom = st.next
+	st.truncate()
+}
+
 // dispatchable reports whether nothing but a place in its lane keeps the stream's first event from being sent.
 func (st *stream) dispatchable(now time.Time) bool {
-	return len(st.queue) > 0 && st.sent == 0 && !st.parking && !now.Before(st.retryAt)
+	return len(st.queue) > 0 && st.sent == 0 && !st.parking && !st.stuck && !st.redriving && !now.Before(st.retryAt)
 }
 
 // makeReady puts the stream into its lane's list, if it can be dispatched.
@@ -130,10 +160,7 @@ func (l *Ledger) settle(st *stream) {
 	en := st.pop()
 	e := en.event
 	st.next, st.settledOffset = e.SequenceNumber+1, e.Offset
-	st.acquit()
-	if st.failing {
-		l.unfail(st)
-	}
+	l.acquit(st)
 	if en.slot == noSlot {
 		l.recordable++
 	} else {
@@ -145,13 +172,16 @@ func (l *Ledger) settle(st *stream) {
 }
 
 // acquit forgets the failures of the stream's first event, which is resolved.
-func (st *stream) acquit() {
-	st.alone, st.convicted, st.attempts, st.lastErr, st.retryAt = false, false, 0, "", time.Time{}
+func (l *Ledger) acquit(st *stream) {
+	st.alone, st.convicted, st.stuck, st.attempts, st.counted, st.lastErr, st.retryAt = false, false, false, 0, 0, "", time.Time{}
+	if st.failing {
+		l.unfail(st)
+	}
 }
 
 // forgetIfDone drops the stream once nothing about it needs to be remembered.
 func (l *Ledger) forgetIfDone(st *stream) {
-	if len(st.queue) == 0 && !st.held && !st.ahead && !st.parking && !st.failing && l.streams[st.id] == st {
+	if len(st.queue) == 0 && st.slots == 0 && !st.held && !st.ahead && !st.parking && !st.failing && l.streams[st.id] == st {
 		delete(l.streams, st.id)
 	}
 }

@@ -39,8 +39,15 @@ func (l *Ledger) answerWaiters() {
 
 // settled reports whether the event is settled or parked, or removed from the journal.
 func (l *Ledger) settled(w AwaitSettled) (bool, error) {
-	if p, ok := l.parked.get(w.PersistenceID, w.SequenceNumber); ok {
-		return true, &ParkedError{PersistenceID: p.PersistenceID, SequenceNumber: p.SequenceNumber, Reason: p.Reason}
+	if p, ok := l.parked.get(eventKey{w.PersistenceID, w.SequenceNumber}); ok {
+		switch p.Resolution {
+		case Unresolved:
+			return true, &ParkedError{PersistenceID: p.PersistenceID, SequenceNumber: p.SequenceNumber, Reason: p.Reason}
+		case Skipped:
+			return true, &SkippedError{PersistenceID: p.PersistenceID, SequenceNumber: p.SequenceNumber, Reason: p.Reason}
+		default:
+			return true, nil
+		}
 	}
 	if st := l.streams[w.PersistenceID]; st != nil {
 		if w.SequenceNumber < st.next {

@@ -19,6 +19,7 @@ type window struct {
 
 type slot struct {
 	Pointer
+	st    *stream
 	size  int
 	state slotState
 	sent  bool
@@ -29,14 +30,14 @@ type slotState uint8
 const (
 	waiting slotState = iota
 	settled
-	released // parked, or its stream is held
+	released // parked or skipped, or its stream is held
 )
 
 func (w *window) len() int { return int(w.tail - w.head) }
 
 func (w *window) at(n int64) *slot { return &w.slots[n&int64(len(w.slots)-1)] }
 
-func (w *window) push(e *query.Event, size int) int64 {
+func (w *window) push(st *stream, e *query.Event, size int) int64 {
 	if w.len() == len(w.slots) {
 		grown := make([]slot, max(64, 2*len(w.slots)))
 		for n := w.head; n < w.tail; n++ {
@@ -46,7 +47,8 @@ func (w *window) push(e *query.Event, size int) int64 {
 	}
 	n := w.tail
 	w.tail++
-	*w.at(n) = slot{Pointer: pointerTo(e), size: size}
+	*w.at(n) = slot{Pointer: pointerTo(e), st: st, size: size}
+	st.slots++
 	w.bytes += size
 	return n
 }
@@ -68,6 +70,9 @@ func (l *Ledger) advance() {
 		if s.sent {
 			w.sent--
 		}
+		st := s.st
+		st.slots--
+		l.forgetIfDone(st)
 		*s = slot{}
 		w.head++
 		w.frontSince = l.now
@@ -75,13 +80,17 @@ func (l *Ledger) advance() {
 	if w.head == w.tail {
 		w.watermark = max(w.watermark, l.feed.position)
 	}
-	if w.watermark != before && len(l.ahead) > 0 {
+	if w.watermark != before {
 		l.dropPassed()
+		l.dropResolved()
 	}
 }
 
 // dropPassed forgets the streams that the watermark has caught up with.
 func (l *Ledger) dropPassed() {
+	if len(l.ahead) == 0 {
+		return
+	}
 	kept := l.ahead[:0]
 	for _, st := range l.ahead {
 		if st.aheadOffset > l.window.watermark {
@@ -98,13 +107,13 @@ func (l *Ledger) dropPassed() {
 // holdFront holds the stream that has pinned the watermark for too long.
 func (l *Ledger) holdFront() {
 	w := &l.window
-	if w.head == w.tail || l.now.Sub(w.frontSince) < l.cfg.HoldAfter {
+	if w.head == w.tail || l.halted() || l.now.Sub(w.frontSince) < l.cfg.HoldAfter {
 		return
 	}
 	if l.outage.on && l.others() {
 		return
 	}
-	if st := l.streams[w.at(w.head).PersistenceID]; st != nil && !st.parking {
+	if st := w.at(w.head).st; !st.parking {
 		l.hold(st, true)
 	}
 }
