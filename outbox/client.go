@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -42,8 +43,9 @@ func (c *Client) Status(ctx context.Context) (*outboxv1.Status, error) {
 }
 
 // WaitPublished waits until the event is published. Sequence number 0 means the last event of the id that is committed
-// now. It returns a *[ParkedError] if the event was given up on, [ErrNotFound] or [ErrFiltered] if it will never be
-// published, and [ErrUnavailable] if the journal does not answer.
+// now. It returns a *[ParkedError] or *[SkippedError] if the event was given up on, [ErrNotFound] or [ErrFiltered] if it will
+// never be published, and [ErrUnavailable] if the journal does not answer. That an event was skipped is known only until
+// the offsets have passed it; after that it counts as published.
 func (c *Client) WaitPublished(ctx context.Context, persistenceID string, sequenceNumber int64) error {
 	if err := query.ValidateID(persistenceID); err != nil {
 		return fmt.Errorf("%w: %w", ErrNotFound, err)
@@ -52,8 +54,13 @@ func (c *Client) WaitPublished(ctx context.Context, persistenceID string, sequen
 	if err != nil {
 		return err
 	}
-	if r, ok := answer.(*outboxv1.Reply); ok && r.GetCode() == outboxv1.Code_CODE_PARKED {
-		return &ParkedError{PersistenceID: persistenceID, SequenceNumber: sequenceNumber, Reason: r.GetError()}
+	if r, ok := answer.(*outboxv1.Reply); ok {
+		switch r.GetCode() {
+		case outboxv1.Code_CODE_PARKED:
+			return &ParkedError{PersistenceID: persistenceID, SequenceNumber: sequenceNumber, Reason: r.GetError()}
+		case outboxv1.Code_CODE_SKIPPED:
+			return &SkippedError{PersistenceID: persistenceID, SequenceNumber: sequenceNumber, Reason: r.GetError()}
+		}
 	}
 	return replyError(answer)
 }
@@ -61,11 +68,8 @@ func (c *Client) WaitPublished(ctx context.Context, persistenceID string, sequen
 // Flush waits until everything that was committed before the call is published or parked, and the offsets that say
 // so are saved.
 func (c *Client) Flush(ctx context.Context) error {
-	answer, err := c.ask(ctx, &outboxv1.Flush{})
-	if err != nil {
-		return err
-	}
-	return replyError(answer)
+	_, err := c.command(ctx, &outboxv1.Flush{})
+	return err
 }
 
 // Drain stops the outbox in good order: it reads nothing more, waits up to the deadline for what is in flight, saves
@@ -128,6 +132,16 @@ func (c *Client) Wait(ctx context.Context) error {
 		}
 	}
 	return ErrStopped
+}
+
+// command sends a command and waits for its Reply.
+func (c *Client) command(ctx context.Context, message proto.Message) (*outboxv1.Reply, error) {
+	answer, err := c.ask(ctx, message)
+	if err != nil {
+		return nil, err
+	}
+	r, _ := answer.(*outboxv1.Reply)
+	return r, replyError(answer)
 }
 
 // ask sends a message and waits for its answer.
@@ -234,6 +248,9 @@ func replyError(answer any) error {
 		outboxv1.Code_CODE_FILTERED:     ErrFiltered,
 		outboxv1.Code_CODE_UNAUTHORIZED: ErrUnauthorized,
 		outboxv1.Code_CODE_UNAVAILABLE:  ErrUnavailable,
+		outboxv1.Code_CODE_CONFLICT:     ErrConflict,
+		outboxv1.Code_CODE_NOT_REDRIVEN: ErrNotRedriven,
+		outboxv1.Code_CODE_UNSUPPORTED:  ErrUnsupported,
 	}[r.GetCode()]
 	switch {
 	case r.GetCode() == outboxv1.Code_CODE_OK:
@@ -243,6 +260,6 @@ func replyError(answer any) error {
 	case r.GetError() == "" || r.GetError() == sentinel.Error():
 		return sentinel
 	default:
-		return fmt.Errorf("%w: %s", sentinel, r.GetError())
+		return fmt.Errorf("%w: %s", sentinel, strings.TrimPrefix(r.GetError(), sentinel.Error()+": "))
 	}
 }

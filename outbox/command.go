@@ -87,6 +87,10 @@ func (o *outbox) carryOut(c actor.Context, sender *actor.PID, message proto.Mess
 		o.answer(c, sender, outboxv1.Code_CODE_UNAVAILABLE, errors.New("too many commands wait for an answer"))
 		return
 	}
+	if accept, ok := message.(*outboxv1.AcceptJournal); ok {
+		o.acceptJournal(c, sender, accept)
+		return
+	}
 	if o.ledger == nil {
 		if drain {
 			o.answer(c, sender, outboxv1.Code_CODE_OK, nil) // there is nothing to wait for
@@ -106,7 +110,7 @@ func (o *outbox) carryOut(c actor.Context, sender *actor.PID, message proto.Mess
 			deadline = m.GetDeadline().AsDuration()
 		}
 		o.log.Info("outbox drains", slog.Duration("deadline", deadline))
-		o.step(c, ledger.Drain{Token: token, Deadline: o.clock().Add(deadline)})
+		o.step(c, ledger.Drain{Token: token, Deadline: o.now().Add(deadline)})
 	case *outboxv1.Flush:
 		o.locate(c, token, func(ctx context.Context) (ledger.Input, outboxv1.Code, error) {
 			head, err := o.journal.Head(ctx)
@@ -119,6 +123,8 @@ func (o *outbox) carryOut(c actor.Context, sender *actor.PID, message proto.Mess
 		o.locate(c, token, func(ctx context.Context) (ledger.Input, outboxv1.Code, error) {
 			return o.locateEvent(ctx, token, m.GetPersistenceId(), m.GetSequenceNumber())
 		})
+	default:
+		o.operate(c, token, m)
 	}
 }
 
@@ -160,16 +166,13 @@ func (o *outbox) locateEvent(ctx context.Context, token uint64, id string, seq i
 }
 
 func (o *outbox) located(c actor.Context, m located) {
-	p, ok := o.commands.pending[m.token]
-	if !ok {
-		return // abandoned
-	}
 	if m.input == nil {
-		delete(o.commands.pending, m.token)
-		o.answer(c, p.sender, m.code, m.err)
+		o.settle(c, m.token, m.code, m.err)
 		return
 	}
-	o.step(c, m.input)
+	if _, waits := o.commands.pending[m.token]; waits { // else it was abandoned
+		o.step(c, m.input)
+	}
 }
 
 // unstash carries out what came before the offsets were recovered.
@@ -187,24 +190,46 @@ func (o *outbox) reply(c actor.Context, e ledger.Reply) {
 		return
 	}
 	delete(o.commands.pending, e.Token)
-	var parked *ParkedError
+	var (
+		parked  *ParkedError
+		skipped *SkippedError
+		code    = outboxv1.Code_CODE_STOPPED
+		err     = e.Err
+	)
 	switch {
-	case e.Err == nil:
-		o.answer(c, p.sender, outboxv1.Code_CODE_OK, nil)
-	case errors.As(e.Err, &parked):
-		o.answer(c, p.sender, outboxv1.Code_CODE_PARKED, errors.New(parked.Reason))
-	case errors.Is(e.Err, ErrDrainDeadline):
-		o.answer(c, p.sender, outboxv1.Code_CODE_DEADLINE, nil)
-	default:
-		o.answer(c, p.sender, outboxv1.Code_CODE_STOPPED, e.Err)
+	case err == nil:
+		code = outboxv1.Code_CODE_OK
+	case errors.As(err, &parked):
+		code, err = outboxv1.Code_CODE_PARKED, errors.New(parked.Reason)
+	case errors.As(err, &skipped):
+		code, err = outboxv1.Code_CODE_SKIPPED, errors.New(skipped.Reason)
+	case errors.Is(err, ErrDrainDeadline):
+		code, err = outboxv1.Code_CODE_DEADLINE, nil
+	case errors.Is(err, ErrConflict):
+		code = outboxv1.Code_CODE_CONFLICT
+	case errors.Is(err, ErrNotRedriven):
+		code = outboxv1.Code_CODE_NOT_REDRIVEN
+	}
+	o.answerCount(c, p.sender, code, e.Count, err)
+}
+
+// settle answers a command that did not come to the ledger.
+func (o *outbox) settle(c actor.Context, token uint64, code outboxv1.Code, err error) {
+	if p, ok := o.commands.pending[token]; ok {
+		delete(o.commands.pending, token)
+		o.answer(c, p.sender, code, err)
 	}
 }
 
 func (o *outbox) answer(c actor.Context, to *actor.PID, code outboxv1.Code, err error) {
+	o.answerCount(c, to, code, 0, err)
+}
+
+func (o *outbox) answerCount(c actor.Context, to *actor.PID, code outboxv1.Code, count int, err error) {
 	if to == nil {
 		return // sent without asking for an answer
 	}
-	r := &outboxv1.Reply{Code: code}
+	r := &outboxv1.Reply{Code: code, Count: int64(count)}
 	if err != nil {
 		r.Error = text(err.Error())
 	}

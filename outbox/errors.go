@@ -23,7 +23,8 @@ var (
 	ErrNewerSnapshot = errors.New("the outbox's snapshot was written by a newer version: run that one")
 	// ErrCrashed: the outbox panicked, and its supervisor stopped it.
 	ErrCrashed = errors.New("the outbox crashed and was stopped by its supervisor")
-	// ErrJournalChanged: the journal is not the one, or not in the history, that the offsets belong to.
+	// ErrJournalChanged: the journal is not the one, or not in the history, that the offsets belong to. The outbox does not
+	// stop, but waits for the right one, or for an operator; see [Blocked].
 	ErrJournalChanged = errors.New("the journal is not the one that the outbox's offsets belong to")
 	// ErrBrokenJournal: an answer of the journal broke the contract of query.Journal.
 	ErrBrokenJournal = ledger.ErrBrokenJournal
@@ -35,6 +36,12 @@ var (
 	ErrNotFound = errors.New("no such event")
 	// ErrFiltered: the outbox's filter leaves the event out, so it will never be published.
 	ErrFiltered = errors.New("the outbox's filter leaves this event out")
+	// ErrConflict: the outbox is in another state than the command supposes. Look at its status, and ask again.
+	ErrConflict = ledger.ErrConflict
+	// ErrNotRedriven: some parked events could not be published, and are still parked.
+	ErrNotRedriven = ledger.ErrNotRedriven
+	// ErrUnsupported: the command cannot be carried out with this outbox or its journal.
+	ErrUnsupported = errors.New("the outbox cannot do that")
 	// ErrUnauthorized: the outbox takes no commands from outside its actor system; see [WithAuthorize].
 	ErrUnauthorized = errors.New("command refused")
 	// ErrUnavailable: the journal did not answer, or the outbox was restarted meanwhile; ask again.
@@ -43,6 +50,9 @@ var (
 
 // ParkedError is returned by [Client.WaitPublished] for an event that was given up on.
 type ParkedError = ledger.ParkedError
+
+// SkippedError is returned by [Client.WaitPublished] for an event that was let go of.
+type SkippedError = ledger.SkippedError
 
 // Stopped is published on the actor system's event stream when an outbox has stopped.
 type Stopped struct {

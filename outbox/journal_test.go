@@ -179,23 +179,6 @@ func TestADamagedSnapshotIsNotTakenForNone(t *testing.T) {
 	require.Equal(t, ids("a", 1, 3), s.received("a"))
 }
 
-func TestAnotherJournalIsNotTakenForItsOwn(t *testing.T) {
-	j, s := memory.New(), &sink{}
-	write(t, j, "a", 1, 3)
-	first := spawn(t, j, publisher.Props(publisher.Func(s.publish)))
-	first.flush(t)
-	first.stop(t)
-
-	other := memory.New()
-	write(t, other, "a", 1, 5)
-	props, err := outbox.Props("test", other, publisher.Props(publisher.Func(s.publish)), outbox.WithSnapshots(j))
-	require.NoError(t, err)
-	stopped := stoppedIn(t, first.system)
-	first.system.Root.Spawn(props)
-	require.ErrorIs(t, (<-stopped).Err, outbox.ErrJournalChanged)
-	require.Equal(t, ids("a", 1, 3), s.received("a"))
-}
-
 // stoppedIn returns the outboxes of the system that stop from now on.
 func stoppedIn(t *testing.T, system *actor.ActorSystem) <-chan *outbox.Stopped {
 	t.Helper()

@@ -72,10 +72,10 @@ func (o *outbox) tryName(c actor.Context) {
 	l := lifeOf(c)
 	if l.reserved || o.reserve(c.ActorSystem()) {
 		l.reserved = true
-		o.acquire(c)
+		o.acquire(c, nil)
 		return
 	}
-	if o.clock().Sub(o.startedAt) >= nameWait {
+	if o.now().Sub(o.startedAt) >= nameWait {
 		o.giveUp(c, fmt.Errorf("%w: %q; stop that one first, or use another name", ErrNameInUse, o.name))
 		return
 	}

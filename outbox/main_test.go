@@ -19,6 +19,7 @@ import (
 	"github.com/protoactor-contrib/protoactor-outbox/outbox"
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/memory"
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
+	outboxv1 "github.com/protoactor-contrib/protoactor-outbox/proto/outbox/v1"
 )
 
 func TestMain(m *testing.M) {
@@ -130,6 +131,13 @@ func spawnIn(t *testing.T, system *actor.ActorSystem, j query.Journal, p *actor.
 func (r running) stop(t *testing.T) {
 	t.Helper()
 	require.NoError(t, r.system.Root.StopFuture(r.pid).Wait())
+}
+
+func (r running) state(t *testing.T) outboxv1.State {
+	t.Helper()
+	status, err := r.Status(within(t))
+	require.NoError(t, err)
+	return status.GetState()
 }
 
 func (r running) flush(t *testing.T) {

@@ -30,6 +30,7 @@ type settings struct {
 	clock        func() time.Time
 	authorize    func(actor.Context) error
 	propsOptions []actor.PropsOption
+	start        start
 }
 
 func defaults() settings {
@@ -104,6 +105,45 @@ func WithMaxParked(events int) Option {
 	return func(s *settings) { s.ledger.MaxParked = events }
 }
 
+// PoisonRule says what becomes of an event that can never be published: one that cannot be decoded, that the publisher
+// refuses for good, or that has used up its attempts.
+type PoisonRule = ledger.PoisonRule
+
+// The rules for poison.
+const (
+	// Park gives up on the event, keeps it visible for [Client.Redrive] or [Client.Skip], and goes on with its persistence
+	// id. It is the default.
+	Park = ledger.Park
+	// Hold has the persistence id wait for an operator's [Client.Retry] or [Client.Skip]; others go on.
+	Hold = ledger.Hold
+	// Skip counts and logs the event, and goes on.
+	Skip = ledger.SkipOver
+)
+
+// WithOnPoison sets the rule for events that can never be published. The default is [Park].
+func WithOnPoison(rule PoisonRule) Option {
+	return func(s *settings) { s.ledger.OnPoison = rule }
+}
+
+// WithMaxAttempts lets an event count as one that can never be published once it has failed so often by itself, while
+// others got through: at least 2, for one failure says nothing. A sink that takes nothing at all uses up nobody's attempts,
+// nor does a restart. The default, 0, is without end.
+func WithMaxAttempts(n int) Option {
+	return func(s *settings) { s.ledger.MaxAttempts = n }
+}
+
+// WithStartNow has an outbox that never ran before begin at the journal's end: what was written before its first start is
+// not published. The default is the journal's beginning.
+func WithStartNow() Option {
+	return func(s *settings) { s.start = start{now: true} }
+}
+
+// WithStartTime has an outbox that never ran before begin with the first event of this time or later, by the journal's
+// clock. The journal must be a query.TimeFinder.
+func WithStartTime(t time.Time) Option {
+	return func(s *settings) { s.start = start{time: t, byTime: true} }
+}
+
 // WithPublishTimeout sets how long a publisher may take to answer a request. The default is 30 s. After that, the
 // outcome of the request is unknown and its events are sent again.
 func WithPublishTimeout(d time.Duration) Option {
@@ -176,6 +216,9 @@ func (s *settings) check() error {
 		{l.MaxHeld > 0, "WithMaxHeld", fmt.Sprintf("%d is not positive", l.MaxHeld)},
 		{l.MaxHeld <= l.MaxUnsaved-2, "WithMaxHeld", fmt.Sprintf("%d held ids leave no room in MaxUnsaved, %d: it must be at least 2 more", l.MaxHeld, l.MaxUnsaved)},
 		{l.MaxParked > 0, "WithMaxParked", fmt.Sprintf("%d is not positive", l.MaxParked)},
+		{l.OnPoison <= ledger.SkipOver, "WithOnPoison", fmt.Sprintf("%d is none of Park, Hold and Skip", l.OnPoison)},
+		{l.MaxAttempts == 0 || l.MaxAttempts >= 2, "WithMaxAttempts", fmt.Sprintf("%d is neither 0 nor at least 2", l.MaxAttempts)},
+		{!s.start.byTime || !s.start.time.IsZero(), "WithStartTime", "the time is zero: leave the option out to begin at the beginning"},
 		{l.PublishTimeout > 0, "WithPublishTimeout", fmt.Sprintf("%v is not positive", l.PublishTimeout)},
 		{l.HoldAfter > 0, "WithHoldAfter", fmt.Sprintf("%v is not positive", l.HoldAfter)},
 		{l.BackoffMin > 0 && l.BackoffMax >= l.BackoffMin, "WithBackoff", fmt.Sprintf("%v to %v is no range of positive durations", l.BackoffMin, l.BackoffMax)},

@@ -19,6 +19,7 @@ import (
 type outbox struct {
 	*definition
 	incarnation uint64
+	steady      steadyClock
 	startedAt   time.Time
 	log         *slog.Logger
 	background  *background
@@ -29,6 +30,8 @@ type outbox struct {
 	publishers  publishers
 	commands    commands
 	owner       ownership
+	blocked     error    // why it waits for an operator or for the right journal; nil if it does not
+	seen        *history // of the journal, before a suspension; nil if the stored offsets tell as much
 
 	timer      scheduler.CancelFunc // of the next tick, nil if there is none
 	tickAt     time.Time
@@ -40,6 +43,7 @@ type outbox struct {
 	stopping   bool
 	busy       bool // handling a message; still set afterwards if that panicked
 	crashed    bool // a message before this one panicked, so that the state may be wrong
+	revivals   int  // from such a crash, in a row
 	abandoned  *abandoned
 	unreturned int
 }
@@ -71,7 +75,17 @@ func (o *outbox) Receive(c actor.Context) {
 	o.busy = false
 }
 
+// now is the time by which everything is due.
+func (o *outbox) now() time.Time { return o.steady.tell() }
+
 func (o *outbox) receive(c actor.Context) {
+	switch c.Message().(type) {
+	case *actor.Started, *actor.Restarting, *actor.Stopping, *actor.Stopped:
+	default:
+		if o.crashed && !o.stopping {
+			o.revive(c)
+		}
+	}
 	switch m := c.Message().(type) {
 	case *actor.Started:
 		o.start(c)
@@ -106,7 +120,7 @@ func (o *outbox) receive(c actor.Context) {
 		}
 	case retry:
 		if m.incarnation == o.incarnation {
-			o.acquire(c)
+			o.acquire(c, nil)
 		}
 	case acquired:
 		if m.incarnation == o.incarnation {
@@ -128,7 +142,8 @@ func (o *outbox) receive(c actor.Context) {
 		o.command(c, m.message)
 	case abandon:
 		o.abandon(c)
-	case *outboxv1.GetStatus, *outboxv1.Flush, *outboxv1.WaitPublished, *outboxv1.Drain:
+	case *outboxv1.GetStatus, *outboxv1.Flush, *outboxv1.WaitPublished, *outboxv1.Drain, *outboxv1.Skip, *outboxv1.Retry,
+		*outboxv1.Redrive, *outboxv1.Rewind, *outboxv1.Pause, *outboxv1.Resume, *outboxv1.AcceptJournal:
 		o.bareCommand(c, m)
 	}
 }
@@ -137,7 +152,8 @@ func (o *outbox) start(c actor.Context) {
 	l := lifeOf(c)
 	l.incarnation++
 	o.incarnation = l.incarnation
-	o.startedAt = o.clock()
+	o.steady.read = o.clock
+	o.startedAt = o.now()
 	o.log = c.Logger().With(slog.String("outbox", o.name))
 	if l.stopping {
 		o.stopping = true
@@ -159,7 +175,7 @@ func (o *outbox) step(c actor.Context, in ledger.Input) {
 		o.giveUp(c, fmt.Errorf("%w: stop the outbox before you close its journal", err))
 		return
 	}
-	for _, effect := range o.ledger.Step(o.clock(), in) {
+	for _, effect := range o.ledger.Step(o.now(), in) {
 		switch e := effect.(type) {
 		case ledger.ReadFeed:
 			o.readFeed(c, e)
@@ -189,7 +205,7 @@ func (o *outbox) arm(c actor.Context) {
 	if at.IsZero() {
 		return
 	}
-	now := o.clock()
+	now := o.now()
 	if latest := now.Add(ownerLook); at.After(latest) {
 		at = latest
 	}
@@ -257,8 +273,22 @@ func (o *outbox) notice(n ledger.Notice) {
 		o.log.Info("a held persistence id has caught up", event)
 	case ledger.NoticeParked:
 		o.log.Error("an event was parked: it will not be published", event, slog.String("error", n.Err))
+	case ledger.NoticeSkipped:
+		o.log.Error("an event was skipped: it will not be published", event, slog.String("reason", n.Err))
+	case ledger.NoticeStuck:
+		o.log.Error("a persistence id waits for an operator: send Retry, or Skip its next event", event, slog.String("error", n.Err))
+	case ledger.NoticeRedriven:
+		o.log.Info("a parked event was published after all", event)
+	case ledger.NoticeGap:
+		o.log.Warn("the journal has not shown an event, but a later one of its id: it is looked for", event)
 	case ledger.NoticeMissing:
 		o.log.Error("events that were seen are no longer in the journal", event)
+	case ledger.NoticePaused:
+		o.log.Warn("the outbox is paused")
+	case ledger.NoticeResumed:
+		o.log.Info("the outbox goes on after a pause")
+	case ledger.NoticeRewound:
+		o.log.Warn("the outbox was rewound: what is behind its watermark is published again", slog.Int64("watermark", int64(o.ledger.Position())))
 	case ledger.NoticeOutageBegan:
 		o.log.Error("no event gets through: the sink is down", event, slog.String("error", n.Err))
 	case ledger.NoticeOutageEnded:

@@ -38,6 +38,9 @@ func Props(name string, journal query.Journal, publisher *actor.Props, opts ...O
 		}
 		s.snapshots = store
 	}
+	if _, ok := journal.(query.TimeFinder); !ok && s.start.byTime {
+		return nil, &OptionError{Option: "WithStartTime", Problem: errNoTimes.Error()}
+	}
 	s.ledger.IdlePollInterval = s.ledger.PollInterval
 	if _, ok := journal.(query.Notifier); ok {
 		s.ledger.IdlePollInterval = max(s.ledger.PollInterval, time.Second)

@@ -3,6 +3,7 @@ package outbox
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -55,8 +56,13 @@ func (o *outbox) spawnPublisher(c actor.Context, lane int) {
 		return
 	}
 	child := &o.publishers.lanes[lane]
-	child.pid, child.spawnedAt = pid, o.clock()
+	child.pid, child.spawnedAt = pid, o.now()
 	o.step(c, ledger.LaneUp{Lane: lane})
+}
+
+// alive reports whether some child has not stopped.
+func (p *publishers) alive() bool {
+	return slices.ContainsFunc(p.lanes, func(child laneChild) bool { return child.pid != nil })
 }
 
 // HandleFailure implements actor.SupervisorStrategy: a publisher that crashes is stopped, and replaced after a while
@@ -74,10 +80,13 @@ func (o *outbox) publisherGone(c actor.Context, who *actor.PID) {
 	}
 	for i := range o.publishers.lanes {
 		if child := &o.publishers.lanes[i]; child.pid != nil && child.pid.Equal(who) {
-			if o.clock().Sub(child.spawnedAt) > goodWhile {
+			if o.now().Sub(child.spawnedAt) > goodWhile {
 				child.crashes = 0
 			}
 			child.pid = nil
+			if o.ledger == nil {
+				return // it is suspended, and spawns them anew when it goes on
+			}
 			o.step(c, ledger.LaneDown{Lane: i})
 			o.respawnLater(c, i)
 			return

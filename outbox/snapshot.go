@@ -38,6 +38,9 @@ func (o *outbox) encode(e ledger.Save) query.Saved {
 		JournalIdentity: o.identity,
 		Published:       s.Published,
 		SavedAt:         timestamppb.New(o.clock()),
+		Skipped:         s.Skipped,
+		Rewinds:         s.Rewinds,
+		Paused:          s.Paused,
 	}
 	keep := query.Keep{Watermark: s.Watermark}
 	if s.Anchor != (ledger.Pointer{}) {
@@ -107,6 +110,9 @@ func decodeSnapshot(data []byte) (recovered, error) {
 		Watermark: query.Offset(m.GetWatermark()),
 		Anchor:    decodePointer(m.GetAnchor()),
 		Published: m.GetPublished(),
+		Skipped:   m.GetSkipped(),
+		Rewinds:   m.GetRewinds(),
+		Paused:    m.GetPaused(),
 	}
 	for _, h := range m.GetHeld() {
 		r.snapshot.Held = append(r.snapshot.Held, ledger.HeldStream{
@@ -116,6 +122,7 @@ func decodeSnapshot(data []byte) (recovered, error) {
 	for _, p := range m.GetParked() {
 		r.snapshot.Parked = append(r.snapshot.Parked, ledger.ParkedEvent{
 			Pointer: decodePointer(p.GetEvent()), Reason: p.GetReason(), At: p.GetParkedAt().AsTime(),
+			Resolution: ledger.Resolution(p.GetResolution()),
 		})
 	}
 	return r, nil
@@ -142,7 +149,8 @@ func decodePointer(m *outboxv1.EventPointer) ledger.Pointer {
 const maxReason = 512
 
 func encodeParked(p ledger.ParkedEvent) *outboxv1.Parked {
-	return &outboxv1.Parked{Event: encodePointer(p.Pointer), Reason: text(p.Reason), ParkedAt: timestamppb.New(p.At)}
+	return &outboxv1.Parked{Event: encodePointer(p.Pointer), Reason: text(p.Reason), ParkedAt: timestamppb.New(p.At),
+		Resolution: outboxv1.Resolution(p.Resolution)}
 }
 
 // text makes a string that a protobuf message can carry.

@@ -15,8 +15,11 @@ const statusEntries = 100
 func (o *outbox) status() *outboxv1.Status {
 	m := &outboxv1.Status{Name: o.name, State: outboxv1.State_STATE_STARTING, Reason: text(o.reason), Epoch: o.owner.epoch}
 	if o.ledger == nil {
-		if o.stopping {
+		switch {
+		case o.stopping:
 			m.State = outboxv1.State_STATE_STOPPED
+		case o.blocked != nil:
+			m.State, m.JournalIdentity = outboxv1.State_STATE_BLOCKED, o.identity
 		}
 		return m
 	}
@@ -26,6 +29,10 @@ func (o *outbox) status() *outboxv1.Status {
 		m.State = outboxv1.State_STATE_STOPPED
 	case s.Draining:
 		m.State = outboxv1.State_STATE_DRAINING
+	case s.Rewinding:
+		m.State = outboxv1.State_STATE_REWINDING
+	case s.Paused:
+		m.State = outboxv1.State_STATE_PAUSED
 	case s.Outage:
 		m.State = outboxv1.State_STATE_OUTAGE
 	default:
@@ -35,10 +42,13 @@ func (o *outbox) status() *outboxv1.Status {
 	m.Watermark, m.SavedWatermark, m.Position = int64(s.Watermark), int64(s.SavedWatermark), int64(s.Position)
 	m.Published, m.PublishedSinceStart = s.Published, s.PublishedSinceStart
 	m.Window, m.InFlight, m.Unsaved = int64(s.Window), int64(s.InFlight), int64(s.Unsaved)
+	m.Skipped, m.Rewinds, m.Gaps, m.Missing = s.Skipped, s.Rewinds, s.Gaps, s.Missing
+	m.Paused, m.JournalIdentity = s.Paused, o.identity
 	m.HeldCount, m.ParkedCount, m.UnknownBatches = int64(s.HeldCount), int64(s.ParkedCount), s.UnknownBatches
 	for _, h := range s.Held {
 		m.Held = append(m.Held, &outboxv1.HeldStatus{
 			PersistenceId: h.PersistenceID, Next: h.Next, Attempts: int64(h.Attempts), Error: text(h.Err), RetryAt: timestamp(h.RetryAt),
+			WaitsForOperator: h.Stuck,
 		})
 	}
 	for _, p := range s.Parked {

@@ -33,9 +33,14 @@ func (o *outbox) giveUp(c actor.Context, reason error) {
 	c.Stop(c.Self())
 }
 
-// quiet ends everything that could still cause a message.
+// quiet ends everything, for good.
 func (o *outbox) quiet() (unreturned int) {
 	o.stopping = true
+	return o.halt()
+}
+
+// halt ends everything that could still cause a message.
+func (o *outbox) halt() (unreturned int) {
 	if o.timer != nil {
 		o.timer()
 		o.timer = nil

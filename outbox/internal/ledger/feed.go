@@ -16,6 +16,9 @@ type feed struct {
 	due      time.Time    // of the next one
 	woken    bool         // while reading: the journal has grown since
 	failures int
+	// gap is the stream of which the feed has not shown an event, while there is no place to hold it: the watermark must
+	// not pass that event.
+	gap *stream
 }
 
 func (f *feed) wake(now time.Time) {
@@ -124,7 +127,7 @@ func (l *Ledger) pass(e *query.Event) (passed bool, err error) {
 	case st != nil && !st.held && e.SequenceNumber > max(st.last+1, st.next) && l.cfg.contiguous():
 		return l.gap(st, e), nil
 	case parked && st != nil:
-		st.last = max(st.last, e.SequenceNumber)
+		st.saw(e)
 		return true, nil
 	case parked:
 		return true, nil
@@ -132,7 +135,7 @@ func (l *Ledger) pass(e *query.Event) (passed bool, err error) {
 		st = l.newStream(e.PersistenceID)
 		st.next = e.SequenceNumber
 	case e.SequenceNumber < st.next:
-		st.last = max(st.last, e.SequenceNumber)
+		st.saw(e)
 		return true, nil // settled in an earlier life, or by catching up
 	case st.held:
 		st.through = max(st.through, e.SequenceNumber)
@@ -158,6 +161,7 @@ func (l *Ledger) pass(e *query.Event) (passed bool, err error) {
 func (l *Ledger) gap(st *stream, e *query.Event) bool {
 	missed := max(st.last+1, st.next)
 	if !l.holdThrough(st, e.SequenceNumber, true) {
+		l.feed.gap = st
 		return false
 	}
 	l.counters.gaps++

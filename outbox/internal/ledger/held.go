@@ -45,6 +45,9 @@ func (l *Ledger) holdThrough(st *stream, through int64, pins bool) bool {
 		l.ahead = remove(l.ahead, st)
 	}
 	st.held, st.verified, st.through = true, true, through
+	if l.feed.gap == st {
+		l.feed.gap = nil
+	}
 	l.held = append(l.held, st)
 	if len(st.queue) > 0 {
 		// What was settled before may have been forgotten since, with the watermark still behind it.
@@ -84,7 +87,9 @@ func (l *Ledger) wantCatchUp(st *stream) {
 // rejoin lets a stream follow the feed again: it is settled through everything that the feed passed over.
 func (l *Ledger) rejoin(st *stream) {
 	st.held, st.verified, st.through = false, false, 0
-	st.last = max(st.last, st.next-1)
+	if st.next > st.last+1 {
+		st.last, st.lastOffset = st.next-1, st.settledOffset
+	}
 	l.saves.changed = true
 	l.held = remove(l.held, st)
 	if st.failing {

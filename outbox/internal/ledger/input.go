@@ -20,6 +20,8 @@ type Recovered struct {
 	// Base says that the snapshot is a new beginning that is not stored yet: nothing is read before it is known to be.
 	// Otherwise a crash could begin somewhere else.
 	Base bool
+	// Token, if not 0, is that of a command that is answered once the new beginning is saved.
+	Token uint64
 }
 
 // Tick says that time has passed.

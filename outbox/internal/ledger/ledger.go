@@ -205,6 +205,9 @@ func (l *Ledger) recover(in Recovered) {
 		l.parked.add(p)
 	}
 	l.restoreHeld(s.Held)
+	if in.Token != 0 {
+		l.confirm(confirmation{reply: &Reply{Token: in.Token}})
+	}
 }
 
 func (l *Ledger) restoreHeld(held []HeldStream) {
@@ -222,6 +225,9 @@ const grain = 50 * time.Millisecond
 
 // Position is the offset up to which the feed was read.
 func (l *Ledger) Position() query.Offset { return l.feed.position }
+
+// Anchor is the last event that the watermark has passed, its zero value if that is not known.
+func (l *Ledger) Anchor() Pointer { return l.window.anchor }
 
 // NextTick is the time at which the ledger next wants a [Tick]; the zero time if it waits only for answers that
 // are sure to come as inputs. Ticks at other times do no harm.

@@ -1,6 +1,9 @@
 package ledger
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // outage is the judgement on the sink: when many distinct streams have failed and none has succeeded since, it
 // is not them. While it lasts, no stream becomes held and no attempt counts; one event at a time probes whether it is
@@ -9,11 +12,11 @@ import "time"
 // window is the front held all the same.
 type outage struct {
 	on      bool
-	round   uint64 // grows with every success; see stream.blamedIn
-	blamed  int    // streams that have failed in this round
-	probing uint64 // the batch that probes, 0 if none does
-	failed  int    // probes in a row
-	turn    bool   // of those that were not tried
+	round   uint64   // grows with every success
+	blamed  []string // ids that have failed since
+	probing uint64   // the batch that probes, 0 if none does
+	failed  int      // probes in a row
+	turn    bool     // of those that were not tried
 	probeAt time.Time
 }
 
@@ -21,12 +24,11 @@ type outage struct {
 // others got through says nothing about the sink.
 func (l *Ledger) blame(st *stream) {
 	o := &l.outage
-	if st.convicted || st.blamedIn == o.round+1 {
+	if st.convicted || slices.Contains(o.blamed, st.id) {
 		return
 	}
-	st.blamedIn = o.round + 1
-	o.blamed++
-	if o.blamed >= l.cfg.OutageAfter {
+	o.blamed = append(o.blamed, st.id)
+	if len(o.blamed) >= l.cfg.OutageAfter {
 		o.on, o.failed, o.probing = true, 1, 0
 		o.probeAt = l.now.Add(l.cfg.Backoff(1))
 		l.notice(NoticeOutageBegan, st.id, st.next, st.lastErr)
@@ -37,7 +39,7 @@ func (l *Ledger) blame(st *stream) {
 func (l *Ledger) sinkIsAlive() {
 	o := &l.outage
 	o.round++
-	o.blamed = 0
+	o.blamed = o.blamed[:0]
 	if !o.on {
 		return
 	}

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"slices"
 	"time"
 
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
@@ -22,6 +23,22 @@ type Snapshot struct {
 	Rewinds int64
 	// Paused says that nothing is to be read and sent until an operator resumes.
 	Paused bool
+}
+
+// Rebased returns the snapshot with which an outbox begins anew behind an offset: what is held or parked below it stays so,
+// all the rest is read from the feed.
+func (s Snapshot) Rebased(to query.Offset) Snapshot {
+	return Snapshot{
+		Watermark: to,
+		Held:      slices.DeleteFunc(slices.Clone(s.Held), func(h HeldStream) bool { return h.SettledOffset >= to }),
+		Parked: slices.DeleteFunc(slices.Clone(s.Parked), func(p ParkedEvent) bool {
+			return p.Resolution != Unresolved || p.Offset > to
+		}),
+		Published: s.Published,
+		Skipped:   s.Skipped,
+		Rewinds:   s.Rewinds + 1,
+		Paused:    s.Paused,
+	}
 }
 
 // Pointer names an event.

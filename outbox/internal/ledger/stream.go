@@ -21,8 +21,9 @@ type stream struct {
 	settledOffset query.Offset
 	// dispatched is the last sequence number that was sent at least once, and counted as unsaved.
 	dispatched int64
-	// last is the last sequence number that the feed has shown; 0 if it is not known.
-	last int64
+	// last is the last sequence number that the feed has shown, lastOffset its offset; 0 if that is not known.
+	last       int64
+	lastOffset query.Offset
 	// slots is the number of its events between the watermark and the position.
 	slots int
 
@@ -36,7 +37,6 @@ type stream struct {
 	// notBefore is what the destination asked for: to be left alone until then.
 	notBefore time.Time
 	lastErr   string
-	blamedIn  uint64 // see outage.blame
 	// convicted: it failed where others got through, and has not got through since.
 	convicted bool
 	// counted are the failures that count towards MaxAttempts; seenRound is the outage's round at the last one, or when the
@@ -87,8 +87,17 @@ func (l *Ledger) newStream(id string) *stream {
 
 func (st *stream) push(e *query.Event, slot int64, size int) {
 	st.queue = append(st.queue, entry{event: e, slot: slot, size: size})
-	st.last = max(st.last, e.SequenceNumber)
+	if slot != noSlot {
+		st.saw(e)
+	}
 	st.bytes += size
+}
+
+// saw notes that the feed has shown an event.
+func (st *stream) saw(e *query.Event) {
+	if e.SequenceNumber > st.last {
+		st.last, st.lastOffset = e.SequenceNumber, e.Offset
+	}
 }
 
 func (st *stream) pop() entry {
@@ -181,7 +190,7 @@ func (l *Ledger) acquit(st *stream) {
 
 // forgetIfDone drops the stream once nothing about it needs to be remembered.
 func (l *Ledger) forgetIfDone(st *stream) {
-	if len(st.queue) == 0 && st.slots == 0 && !st.held && !st.ahead && !st.parking && !st.failing && l.streams[st.id] == st {
+	if len(st.queue) == 0 && st.slots == 0 && !st.held && !st.ahead && !st.parking && !st.failing && l.feed.gap != st && l.streams[st.id] == st {
 		delete(l.streams, st.id)
 	}
 }

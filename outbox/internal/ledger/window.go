@@ -59,7 +59,7 @@ func (l *Ledger) advance() {
 	before := w.watermark
 	for w.head < w.tail {
 		s := w.at(w.head)
-		if s.state == waiting {
+		if s.state == waiting || (l.feed.gap != nil && s.Offset > l.feed.gap.lastOffset) {
 			break
 		}
 		if s.state == settled {
@@ -77,7 +77,7 @@ func (l *Ledger) advance() {
 		w.head++
 		w.frontSince = l.now
 	}
-	if w.head == w.tail {
+	if w.head == w.tail && l.feed.gap == nil {
 		w.watermark = max(w.watermark, l.feed.position)
 	}
 	if w.watermark != before {

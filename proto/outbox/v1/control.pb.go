@@ -43,20 +43,32 @@ const (
 	Code_CODE_UNAUTHORIZED Code = 7
 	// The journal did not answer; ask again.
 	Code_CODE_UNAVAILABLE Code = 8
+	// The event was let go of.
+	Code_CODE_SKIPPED Code = 9
+	// The outbox is in another state than the command supposes.
+	Code_CODE_CONFLICT Code = 10
+	// Some parked events could not be published.
+	Code_CODE_NOT_REDRIVEN Code = 11
+	// The command cannot be carried out with this outbox or journal.
+	Code_CODE_UNSUPPORTED Code = 12
 )
 
 // Enum value maps for Code.
 var (
 	Code_name = map[int32]string{
-		0: "CODE_UNSPECIFIED",
-		1: "CODE_OK",
-		2: "CODE_STOPPED",
-		3: "CODE_PARKED",
-		4: "CODE_DEADLINE",
-		5: "CODE_NOT_FOUND",
-		6: "CODE_FILTERED",
-		7: "CODE_UNAUTHORIZED",
-		8: "CODE_UNAVAILABLE",
+		0:  "CODE_UNSPECIFIED",
+		1:  "CODE_OK",
+		2:  "CODE_STOPPED",
+		3:  "CODE_PARKED",
+		4:  "CODE_DEADLINE",
+		5:  "CODE_NOT_FOUND",
+		6:  "CODE_FILTERED",
+		7:  "CODE_UNAUTHORIZED",
+		8:  "CODE_UNAVAILABLE",
+		9:  "CODE_SKIPPED",
+		10: "CODE_CONFLICT",
+		11: "CODE_NOT_REDRIVEN",
+		12: "CODE_UNSUPPORTED",
 	}
 	Code_value = map[string]int32{
 		"CODE_UNSPECIFIED":  0,
@@ -68,6 +80,10 @@ var (
 		"CODE_FILTERED":     6,
 		"CODE_UNAUTHORIZED": 7,
 		"CODE_UNAVAILABLE":  8,
+		"CODE_SKIPPED":      9,
+		"CODE_CONFLICT":     10,
+		"CODE_NOT_REDRIVEN": 11,
+		"CODE_UNSUPPORTED":  12,
 	}
 )
 
@@ -110,6 +126,13 @@ const (
 	State_STATE_OUTAGE   State = 3
 	State_STATE_DRAINING State = 4
 	State_STATE_STOPPED  State = 5
+	// An operator has paused it.
+	State_STATE_PAUSED State = 6
+	// The watermark is being set back.
+	State_STATE_REWINDING State = 7
+	// The journal is not the one, or not in the history, that the offsets belong to: it waits for the right one, or for an
+	// operator's AcceptJournal.
+	State_STATE_BLOCKED State = 8
 )
 
 // Enum value maps for State.
@@ -121,6 +144,9 @@ var (
 		3: "STATE_OUTAGE",
 		4: "STATE_DRAINING",
 		5: "STATE_STOPPED",
+		6: "STATE_PAUSED",
+		7: "STATE_REWINDING",
+		8: "STATE_BLOCKED",
 	}
 	State_value = map[string]int32{
 		"STATE_UNSPECIFIED": 0,
@@ -129,6 +155,9 @@ var (
 		"STATE_OUTAGE":      3,
 		"STATE_DRAINING":    4,
 		"STATE_STOPPED":     5,
+		"STATE_PAUSED":      6,
+		"STATE_REWINDING":   7,
+		"STATE_BLOCKED":     8,
 	}
 )
 
@@ -334,19 +363,394 @@ func (x *Drain) GetDeadline() *durationpb.Duration {
 	return nil
 }
 
+// Skip lets go of one event for good, if it is parked or the first of its id that is not published. The answer is a
+// Reply, once that is saved.
+type Skip struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	PersistenceId  string                 `protobuf:"bytes,1,opt,name=persistence_id,json=persistenceId,proto3" json:"persistence_id,omitempty"`
+	SequenceNumber int64                  `protobuf:"varint,2,opt,name=sequence_number,json=sequenceNumber,proto3" json:"sequence_number,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Skip) Reset() {
+	*x = Skip{}
+	mi := &file_outbox_v1_control_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Skip) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Skip) ProtoMessage() {}
+
+func (x *Skip) ProtoReflect() protoreflect.Message {
+	mi := &file_outbox_v1_control_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Skip.ProtoReflect.Descriptor instead.
+func (*Skip) Descriptor() ([]byte, []int) {
+	return file_outbox_v1_control_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Skip) GetPersistenceId() string {
+	if x != nil {
+		return x.PersistenceId
+	}
+	return ""
+}
+
+func (x *Skip) GetSequenceNumber() int64 {
+	if x != nil {
+		return x.SequenceNumber
+	}
+	return 0
+}
+
+// Retry has ids that wait after a failure, or for an operator, tried again at once. The answer is a Reply with their
+// number.
+type Retry struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty means all.
+	PersistenceId string `protobuf:"bytes,1,opt,name=persistence_id,json=persistenceId,proto3" json:"persistence_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Retry) Reset() {
+	*x = Retry{}
+	mi := &file_outbox_v1_control_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Retry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Retry) ProtoMessage() {}
+
+func (x *Retry) ProtoReflect() protoreflect.Message {
+	mi := &file_outbox_v1_control_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Retry.ProtoReflect.Descriptor instead.
+func (*Retry) Descriptor() ([]byte, []int) {
+	return file_outbox_v1_control_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Retry) GetPersistenceId() string {
+	if x != nil {
+		return x.PersistenceId
+	}
+	return ""
+}
+
+// Redrive publishes parked events after all, oldest first. The answer is a Reply with the number of those that were
+// published.
+type Redrive struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty means all.
+	PersistenceId string `protobuf:"bytes,1,opt,name=persistence_id,json=persistenceId,proto3" json:"persistence_id,omitempty"`
+	// 0 means all of the id.
+	SequenceNumber int64 `protobuf:"varint,2,opt,name=sequence_number,json=sequenceNumber,proto3" json:"sequence_number,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Redrive) Reset() {
+	*x = Redrive{}
+	mi := &file_outbox_v1_control_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Redrive) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Redrive) ProtoMessage() {}
+
+func (x *Redrive) ProtoReflect() protoreflect.Message {
+	mi := &file_outbox_v1_control_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Redrive.ProtoReflect.Descriptor instead.
+func (*Redrive) Descriptor() ([]byte, []int) {
+	return file_outbox_v1_control_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Redrive) GetPersistenceId() string {
+	if x != nil {
+		return x.PersistenceId
+	}
+	return ""
+}
+
+func (x *Redrive) GetSequenceNumber() int64 {
+	if x != nil {
+		return x.SequenceNumber
+	}
+	return 0
+}
+
+// Rewind sets the watermark back: everything behind it is published again, except what is parked. The answer is a Reply,
+// once that is saved.
+type Rewind struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to To:
+	//
+	//	*Rewind_Offset
+	//	*Rewind_Time
+	To            isRewind_To `protobuf_oneof:"to"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Rewind) Reset() {
+	*x = Rewind{}
+	mi := &file_outbox_v1_control_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Rewind) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Rewind) ProtoMessage() {}
+
+func (x *Rewind) ProtoReflect() protoreflect.Message {
+	mi := &file_outbox_v1_control_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Rewind.ProtoReflect.Descriptor instead.
+func (*Rewind) Descriptor() ([]byte, []int) {
+	return file_outbox_v1_control_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Rewind) GetTo() isRewind_To {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+func (x *Rewind) GetOffset() int64 {
+	if x != nil {
+		if x, ok := x.To.(*Rewind_Offset); ok {
+			return x.Offset
+		}
+	}
+	return 0
+}
+
+func (x *Rewind) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		if x, ok := x.To.(*Rewind_Time); ok {
+			return x.Time
+		}
+	}
+	return nil
+}
+
+type isRewind_To interface {
+	isRewind_To()
+}
+
+type Rewind_Offset struct {
+	// The watermark to be.
+	Offset int64 `protobuf:"varint,1,opt,name=offset,proto3,oneof"`
+}
+
+type Rewind_Time struct {
+	// Everything of this time or later is published again.
+	Time *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3,oneof"`
+}
+
+func (*Rewind_Offset) isRewind_To() {}
+
+func (*Rewind_Time) isRewind_To() {}
+
+// Pause stops reading and publishing until Resume, over restarts too. The answer is a Reply, once that is saved.
+type Pause struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Pause) Reset() {
+	*x = Pause{}
+	mi := &file_outbox_v1_control_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Pause) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Pause) ProtoMessage() {}
+
+func (x *Pause) ProtoReflect() protoreflect.Message {
+	mi := &file_outbox_v1_control_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Pause.ProtoReflect.Descriptor instead.
+func (*Pause) Descriptor() ([]byte, []int) {
+	return file_outbox_v1_control_proto_rawDescGZIP(), []int{8}
+}
+
+// Resume ends a pause. The answer is a Reply, once that is saved.
+type Resume struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Resume) Reset() {
+	*x = Resume{}
+	mi := &file_outbox_v1_control_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Resume) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Resume) ProtoMessage() {}
+
+func (x *Resume) ProtoReflect() protoreflect.Message {
+	mi := &file_outbox_v1_control_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Resume.ProtoReflect.Descriptor instead.
+func (*Resume) Descriptor() ([]byte, []int) {
+	return file_outbox_v1_control_proto_rawDescGZIP(), []int{9}
+}
+
+// AcceptJournal is an operator's word to a blocked outbox that the journal that is there is the right one, and from where
+// to go on. The answer is a Reply, once that is saved.
+type AcceptJournal struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Identity of that journal, as Status.journal_identity shows it.
+	Identity string `protobuf:"bytes,1,opt,name=identity,proto3" json:"identity,omitempty"`
+	// Everything behind this offset is published: 0 means all that the journal has.
+	Offset        int64 `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AcceptJournal) Reset() {
+	*x = AcceptJournal{}
+	mi := &file_outbox_v1_control_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AcceptJournal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AcceptJournal) ProtoMessage() {}
+
+func (x *AcceptJournal) ProtoReflect() protoreflect.Message {
+	mi := &file_outbox_v1_control_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AcceptJournal.ProtoReflect.Descriptor instead.
+func (*AcceptJournal) Descriptor() ([]byte, []int) {
+	return file_outbox_v1_control_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *AcceptJournal) GetIdentity() string {
+	if x != nil {
+		return x.Identity
+	}
+	return ""
+}
+
+func (x *AcceptJournal) GetOffset() int64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
 // Reply answers a command.
 type Reply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Code  Code                   `protobuf:"varint,1,opt,name=code,proto3,enum=outbox.v1.Code" json:"code,omitempty"`
 	// What happened, where code is not CODE_OK.
-	Error         string `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
+	Error string `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
+	// How many ids or events the command was about, where it may be more than one.
+	Count         int64 `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Reply) Reset() {
 	*x = Reply{}
-	mi := &file_outbox_v1_control_proto_msgTypes[4]
+	mi := &file_outbox_v1_control_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -358,7 +762,7 @@ func (x *Reply) String() string {
 func (*Reply) ProtoMessage() {}
 
 func (x *Reply) ProtoReflect() protoreflect.Message {
-	mi := &file_outbox_v1_control_proto_msgTypes[4]
+	mi := &file_outbox_v1_control_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -371,7 +775,7 @@ func (x *Reply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reply.ProtoReflect.Descriptor instead.
 func (*Reply) Descriptor() ([]byte, []int) {
-	return file_outbox_v1_control_proto_rawDescGZIP(), []int{4}
+	return file_outbox_v1_control_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Reply) GetCode() Code {
@@ -386,6 +790,13 @@ func (x *Reply) GetError() string {
 		return x.Error
 	}
 	return ""
+}
+
+func (x *Reply) GetCount() int64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
 }
 
 // Status tells how an outbox is, at one moment.
@@ -430,13 +841,26 @@ type Status struct {
 	OldestUnpublished *durationpb.Duration `protobuf:"bytes,20,opt,name=oldest_unpublished,json=oldestUnpublished,proto3" json:"oldest_unpublished,omitempty"`
 	// Batches whose outcome was unknown: no answer in time, or a crashed publisher.
 	UnknownBatches int64 `protobuf:"varint,21,opt,name=unknown_batches,json=unknownBatches,proto3" json:"unknown_batches,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Events let go of over the outbox's whole life, see Snapshot.skipped.
+	Skipped int64 `protobuf:"varint,22,opt,name=skipped,proto3" json:"skipped,omitempty"`
+	// How often the watermark was set back, see Snapshot.rewinds.
+	Rewinds int64 `protobuf:"varint,23,opt,name=rewinds,proto3" json:"rewinds,omitempty"`
+	// Events that the feed has not shown although it has shown a later one of their id, since this process spawned the outbox.
+	// They were looked for by id.
+	Gaps int64 `protobuf:"varint,24,opt,name=gaps,proto3" json:"gaps,omitempty"`
+	// Events of which the journal says that they were removed before they were published.
+	Missing int64 `protobuf:"varint,25,opt,name=missing,proto3" json:"missing,omitempty"`
+	// An operator has paused it, whatever the state.
+	Paused bool `protobuf:"varint,26,opt,name=paused,proto3" json:"paused,omitempty"`
+	// Identity of the journal that is there.
+	JournalIdentity string `protobuf:"bytes,27,opt,name=journal_identity,json=journalIdentity,proto3" json:"journal_identity,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Status) Reset() {
 	*x = Status{}
-	mi := &file_outbox_v1_control_proto_msgTypes[5]
+	mi := &file_outbox_v1_control_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -448,7 +872,7 @@ func (x *Status) String() string {
 func (*Status) ProtoMessage() {}
 
 func (x *Status) ProtoReflect() protoreflect.Message {
-	mi := &file_outbox_v1_control_proto_msgTypes[5]
+	mi := &file_outbox_v1_control_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -461,7 +885,7 @@ func (x *Status) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Status.ProtoReflect.Descriptor instead.
 func (*Status) Descriptor() ([]byte, []int) {
-	return file_outbox_v1_control_proto_rawDescGZIP(), []int{5}
+	return file_outbox_v1_control_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Status) GetName() string {
@@ -611,6 +1035,48 @@ func (x *Status) GetUnknownBatches() int64 {
 	return 0
 }
 
+func (x *Status) GetSkipped() int64 {
+	if x != nil {
+		return x.Skipped
+	}
+	return 0
+}
+
+func (x *Status) GetRewinds() int64 {
+	if x != nil {
+		return x.Rewinds
+	}
+	return 0
+}
+
+func (x *Status) GetGaps() int64 {
+	if x != nil {
+		return x.Gaps
+	}
+	return 0
+}
+
+func (x *Status) GetMissing() int64 {
+	if x != nil {
+		return x.Missing
+	}
+	return 0
+}
+
+func (x *Status) GetPaused() bool {
+	if x != nil {
+		return x.Paused
+	}
+	return false
+}
+
+func (x *Status) GetJournalIdentity() string {
+	if x != nil {
+		return x.JournalIdentity
+	}
+	return ""
+}
+
 // HeldStatus is a held id in a Status.
 type HeldStatus struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -619,13 +1085,15 @@ type HeldStatus struct {
 	Attempts      int64                  `protobuf:"varint,3,opt,name=attempts,proto3" json:"attempts,omitempty"`
 	Error         string                 `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
 	RetryAt       *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=retry_at,json=retryAt,proto3" json:"retry_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Its next event can never be published, and the rule for such events is to hold: send Retry or Skip.
+	WaitsForOperator bool `protobuf:"varint,6,opt,name=waits_for_operator,json=waitsForOperator,proto3" json:"waits_for_operator,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *HeldStatus) Reset() {
 	*x = HeldStatus{}
-	mi := &file_outbox_v1_control_proto_msgTypes[6]
+	mi := &file_outbox_v1_control_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -637,7 +1105,7 @@ func (x *HeldStatus) String() string {
 func (*HeldStatus) ProtoMessage() {}
 
 func (x *HeldStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_outbox_v1_control_proto_msgTypes[6]
+	mi := &file_outbox_v1_control_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -650,7 +1118,7 @@ func (x *HeldStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeldStatus.ProtoReflect.Descriptor instead.
 func (*HeldStatus) Descriptor() ([]byte, []int) {
-	return file_outbox_v1_control_proto_rawDescGZIP(), []int{6}
+	return file_outbox_v1_control_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *HeldStatus) GetPersistenceId() string {
@@ -688,6 +1156,13 @@ func (x *HeldStatus) GetRetryAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *HeldStatus) GetWaitsForOperator() bool {
+	if x != nil {
+		return x.WaitsForOperator
+	}
+	return false
+}
+
 var File_outbox_v1_control_proto protoreflect.FileDescriptor
 
 const file_outbox_v1_control_proto_rawDesc = "" +
@@ -699,10 +1174,28 @@ const file_outbox_v1_control_proto_rawDesc = "" +
 	"\x0epersistence_id\x18\x01 \x01(\tR\rpersistenceId\x12'\n" +
 	"\x0fsequence_number\x18\x02 \x01(\x03R\x0esequenceNumber\">\n" +
 	"\x05Drain\x125\n" +
-	"\bdeadline\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\bdeadline\"B\n" +
+	"\bdeadline\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\bdeadline\"V\n" +
+	"\x04Skip\x12%\n" +
+	"\x0epersistence_id\x18\x01 \x01(\tR\rpersistenceId\x12'\n" +
+	"\x0fsequence_number\x18\x02 \x01(\x03R\x0esequenceNumber\".\n" +
+	"\x05Retry\x12%\n" +
+	"\x0epersistence_id\x18\x01 \x01(\tR\rpersistenceId\"Y\n" +
+	"\aRedrive\x12%\n" +
+	"\x0epersistence_id\x18\x01 \x01(\tR\rpersistenceId\x12'\n" +
+	"\x0fsequence_number\x18\x02 \x01(\x03R\x0esequenceNumber\"Z\n" +
+	"\x06Rewind\x12\x18\n" +
+	"\x06offset\x18\x01 \x01(\x03H\x00R\x06offset\x120\n" +
+	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampH\x00R\x04timeB\x04\n" +
+	"\x02to\"\a\n" +
+	"\x05Pause\"\b\n" +
+	"\x06Resume\"C\n" +
+	"\rAcceptJournal\x12\x1a\n" +
+	"\bidentity\x18\x01 \x01(\tR\bidentity\x12\x16\n" +
+	"\x06offset\x18\x02 \x01(\x03R\x06offset\"X\n" +
 	"\x05Reply\x12#\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x0f.outbox.v1.CodeR\x04code\x12\x14\n" +
-	"\x05error\x18\x02 \x01(\tR\x05error\"\xb8\x06\n" +
+	"\x05error\x18\x02 \x01(\tR\x05error\x12\x14\n" +
+	"\x05count\x18\x03 \x01(\x03R\x05count\"\xdd\a\n" +
 	"\x06Status\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12&\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x10.outbox.v1.StateR\x05state\x12\x16\n" +
@@ -727,14 +1220,21 @@ const file_outbox_v1_control_proto_rawDesc = "" +
 	"\n" +
 	"last_saved\x18\x13 \x01(\v2\x1a.google.protobuf.TimestampR\tlastSaved\x12H\n" +
 	"\x12oldest_unpublished\x18\x14 \x01(\v2\x19.google.protobuf.DurationR\x11oldestUnpublished\x12'\n" +
-	"\x0funknown_batches\x18\x15 \x01(\x03R\x0eunknownBatches\"\xb0\x01\n" +
+	"\x0funknown_batches\x18\x15 \x01(\x03R\x0eunknownBatches\x12\x18\n" +
+	"\askipped\x18\x16 \x01(\x03R\askipped\x12\x18\n" +
+	"\arewinds\x18\x17 \x01(\x03R\arewinds\x12\x12\n" +
+	"\x04gaps\x18\x18 \x01(\x03R\x04gaps\x12\x18\n" +
+	"\amissing\x18\x19 \x01(\x03R\amissing\x12\x16\n" +
+	"\x06paused\x18\x1a \x01(\bR\x06paused\x12)\n" +
+	"\x10journal_identity\x18\x1b \x01(\tR\x0fjournalIdentity\"\xde\x01\n" +
 	"\n" +
 	"HeldStatus\x12%\n" +
 	"\x0epersistence_id\x18\x01 \x01(\tR\rpersistenceId\x12\x12\n" +
 	"\x04next\x18\x02 \x01(\x03R\x04next\x12\x1a\n" +
 	"\battempts\x18\x03 \x01(\x03R\battempts\x12\x14\n" +
 	"\x05error\x18\x04 \x01(\tR\x05error\x125\n" +
-	"\bretry_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\aretryAt*\xb3\x01\n" +
+	"\bretry_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\aretryAt\x12,\n" +
+	"\x12waits_for_operator\x18\x06 \x01(\bR\x10waitsForOperator*\x85\x02\n" +
 	"\x04Code\x12\x14\n" +
 	"\x10CODE_UNSPECIFIED\x10\x00\x12\v\n" +
 	"\aCODE_OK\x10\x01\x12\x10\n" +
@@ -744,14 +1244,22 @@ const file_outbox_v1_control_proto_rawDesc = "" +
 	"\x0eCODE_NOT_FOUND\x10\x05\x12\x11\n" +
 	"\rCODE_FILTERED\x10\x06\x12\x15\n" +
 	"\x11CODE_UNAUTHORIZED\x10\a\x12\x14\n" +
-	"\x10CODE_UNAVAILABLE\x10\b*~\n" +
+	"\x10CODE_UNAVAILABLE\x10\b\x12\x10\n" +
+	"\fCODE_SKIPPED\x10\t\x12\x11\n" +
+	"\rCODE_CONFLICT\x10\n" +
+	"\x12\x15\n" +
+	"\x11CODE_NOT_REDRIVEN\x10\v\x12\x14\n" +
+	"\x10CODE_UNSUPPORTED\x10\f*\xb8\x01\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eSTATE_STARTING\x10\x01\x12\x11\n" +
 	"\rSTATE_RUNNING\x10\x02\x12\x10\n" +
 	"\fSTATE_OUTAGE\x10\x03\x12\x12\n" +
 	"\x0eSTATE_DRAINING\x10\x04\x12\x11\n" +
-	"\rSTATE_STOPPED\x10\x05BJZHgithub.com/protoactor-contrib/protoactor-outbox/proto/outbox/v1;outboxv1b\x06proto3"
+	"\rSTATE_STOPPED\x10\x05\x12\x10\n" +
+	"\fSTATE_PAUSED\x10\x06\x12\x13\n" +
+	"\x0fSTATE_REWINDING\x10\a\x12\x11\n" +
+	"\rSTATE_BLOCKED\x10\bBJZHgithub.com/protoactor-contrib/protoactor-outbox/proto/outbox/v1;outboxv1b\x06proto3"
 
 var (
 	file_outbox_v1_control_proto_rawDescOnce sync.Once
@@ -766,7 +1274,7 @@ func file_outbox_v1_control_proto_rawDescGZIP() []byte {
 }
 
 var file_outbox_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_outbox_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_outbox_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_outbox_v1_control_proto_goTypes = []any{
 	(Code)(0),                     // 0: outbox.v1.Code
 	(State)(0),                    // 1: outbox.v1.State
@@ -774,29 +1282,37 @@ var file_outbox_v1_control_proto_goTypes = []any{
 	(*Flush)(nil),                 // 3: outbox.v1.Flush
 	(*WaitPublished)(nil),         // 4: outbox.v1.WaitPublished
 	(*Drain)(nil),                 // 5: outbox.v1.Drain
-	(*Reply)(nil),                 // 6: outbox.v1.Reply
-	(*Status)(nil),                // 7: outbox.v1.Status
-	(*HeldStatus)(nil),            // 8: outbox.v1.HeldStatus
-	(*durationpb.Duration)(nil),   // 9: google.protobuf.Duration
-	(*Parked)(nil),                // 10: outbox.v1.Parked
-	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
+	(*Skip)(nil),                  // 6: outbox.v1.Skip
+	(*Retry)(nil),                 // 7: outbox.v1.Retry
+	(*Redrive)(nil),               // 8: outbox.v1.Redrive
+	(*Rewind)(nil),                // 9: outbox.v1.Rewind
+	(*Pause)(nil),                 // 10: outbox.v1.Pause
+	(*Resume)(nil),                // 11: outbox.v1.Resume
+	(*AcceptJournal)(nil),         // 12: outbox.v1.AcceptJournal
+	(*Reply)(nil),                 // 13: outbox.v1.Reply
+	(*Status)(nil),                // 14: outbox.v1.Status
+	(*HeldStatus)(nil),            // 15: outbox.v1.HeldStatus
+	(*durationpb.Duration)(nil),   // 16: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
+	(*Parked)(nil),                // 18: outbox.v1.Parked
 }
 var file_outbox_v1_control_proto_depIdxs = []int32{
-	9,  // 0: outbox.v1.Drain.deadline:type_name -> google.protobuf.Duration
-	0,  // 1: outbox.v1.Reply.code:type_name -> outbox.v1.Code
-	1,  // 2: outbox.v1.Status.state:type_name -> outbox.v1.State
-	8,  // 3: outbox.v1.Status.held:type_name -> outbox.v1.HeldStatus
-	10, // 4: outbox.v1.Status.parked:type_name -> outbox.v1.Parked
-	11, // 5: outbox.v1.Status.last_read:type_name -> google.protobuf.Timestamp
-	11, // 6: outbox.v1.Status.last_published:type_name -> google.protobuf.Timestamp
-	11, // 7: outbox.v1.Status.last_saved:type_name -> google.protobuf.Timestamp
-	9,  // 8: outbox.v1.Status.oldest_unpublished:type_name -> google.protobuf.Duration
-	11, // 9: outbox.v1.HeldStatus.retry_at:type_name -> google.protobuf.Timestamp
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	16, // 0: outbox.v1.Drain.deadline:type_name -> google.protobuf.Duration
+	17, // 1: outbox.v1.Rewind.time:type_name -> google.protobuf.Timestamp
+	0,  // 2: outbox.v1.Reply.code:type_name -> outbox.v1.Code
+	1,  // 3: outbox.v1.Status.state:type_name -> outbox.v1.State
+	15, // 4: outbox.v1.Status.held:type_name -> outbox.v1.HeldStatus
+	18, // 5: outbox.v1.Status.parked:type_name -> outbox.v1.Parked
+	17, // 6: outbox.v1.Status.last_read:type_name -> google.protobuf.Timestamp
+	17, // 7: outbox.v1.Status.last_published:type_name -> google.protobuf.Timestamp
+	17, // 8: outbox.v1.Status.last_saved:type_name -> google.protobuf.Timestamp
+	16, // 9: outbox.v1.Status.oldest_unpublished:type_name -> google.protobuf.Duration
+	17, // 10: outbox.v1.HeldStatus.retry_at:type_name -> google.protobuf.Timestamp
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_outbox_v1_control_proto_init() }
@@ -805,13 +1321,17 @@ func file_outbox_v1_control_proto_init() {
 		return
 	}
 	file_outbox_v1_snapshot_proto_init()
+	file_outbox_v1_control_proto_msgTypes[7].OneofWrappers = []any{
+		(*Rewind_Offset)(nil),
+		(*Rewind_Time)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_outbox_v1_control_proto_rawDesc), len(file_outbox_v1_control_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   7,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

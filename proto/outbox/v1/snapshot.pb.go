@@ -22,6 +22,59 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Resolution says what has become of an event that was given up on.
+type Resolution int32
+
+const (
+	// It is parked.
+	Resolution_RESOLUTION_UNSPECIFIED Resolution = 0
+	// It was published after all.
+	Resolution_RESOLUTION_REDRIVEN Resolution = 1
+	// It was let go of.
+	Resolution_RESOLUTION_SKIPPED Resolution = 2
+)
+
+// Enum value maps for Resolution.
+var (
+	Resolution_name = map[int32]string{
+		0: "RESOLUTION_UNSPECIFIED",
+		1: "RESOLUTION_REDRIVEN",
+		2: "RESOLUTION_SKIPPED",
+	}
+	Resolution_value = map[string]int32{
+		"RESOLUTION_UNSPECIFIED": 0,
+		"RESOLUTION_REDRIVEN":    1,
+		"RESOLUTION_SKIPPED":     2,
+	}
+)
+
+func (x Resolution) Enum() *Resolution {
+	p := new(Resolution)
+	*p = x
+	return p
+}
+
+func (x Resolution) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Resolution) Descriptor() protoreflect.EnumDescriptor {
+	return file_outbox_v1_snapshot_proto_enumTypes[0].Descriptor()
+}
+
+func (Resolution) Type() protoreflect.EnumType {
+	return &file_outbox_v1_snapshot_proto_enumTypes[0]
+}
+
+func (x Resolution) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Resolution.Descriptor instead.
+func (Resolution) EnumDescriptor() ([]byte, []int) {
+	return file_outbox_v1_snapshot_proto_rawDescGZIP(), []int{0}
+}
+
 // SnapshotEnvelope is what an outbox stores.
 type SnapshotEnvelope struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -111,7 +164,13 @@ type Snapshot struct {
 	// Events published over the outbox's whole life. After a crash, a few are counted again.
 	Published int64 `protobuf:"varint,6,opt,name=published,proto3" json:"published,omitempty"`
 	// When the snapshot was made, by the outbox's clock.
-	SavedAt       *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=saved_at,json=savedAt,proto3" json:"saved_at,omitempty"`
+	SavedAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=saved_at,json=savedAt,proto3" json:"saved_at,omitempty"`
+	// Events let go of without being parked, over the outbox's whole life.
+	Skipped int64 `protobuf:"varint,8,opt,name=skipped,proto3" json:"skipped,omitempty"`
+	// How often the watermark was set back, or another journal accepted.
+	Rewinds int64 `protobuf:"varint,9,opt,name=rewinds,proto3" json:"rewinds,omitempty"`
+	// Nothing is read and published until an operator resumes.
+	Paused        bool `protobuf:"varint,10,opt,name=paused,proto3" json:"paused,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -195,6 +254,27 @@ func (x *Snapshot) GetSavedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Snapshot) GetSkipped() int64 {
+	if x != nil {
+		return x.Skipped
+	}
+	return 0
+}
+
+func (x *Snapshot) GetRewinds() int64 {
+	if x != nil {
+		return x.Rewinds
+	}
+	return 0
+}
+
+func (x *Snapshot) GetPaused() bool {
+	if x != nil {
+		return x.Paused
+	}
+	return false
+}
+
 // Held is a persistence id that goes its own pace while others follow the feed.
 type Held struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -263,8 +343,10 @@ type Parked struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Event *EventPointer          `protobuf:"bytes,1,opt,name=event,proto3" json:"event,omitempty"`
 	// Why.
-	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
-	ParkedAt      *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=parked_at,json=parkedAt,proto3" json:"parked_at,omitempty"`
+	Reason   string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	ParkedAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=parked_at,json=parkedAt,proto3" json:"parked_at,omitempty"`
+	// What has become of it since. A resolved event stays here until the watermark has passed it.
+	Resolution    Resolution `protobuf:"varint,4,opt,name=resolution,proto3,enum=outbox.v1.Resolution" json:"resolution,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -320,6 +402,13 @@ func (x *Parked) GetParkedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Parked) GetResolution() Resolution {
+	if x != nil {
+		return x.Resolution
+	}
+	return Resolution_RESOLUTION_UNSPECIFIED
+}
+
 var File_outbox_v1_snapshot_proto protoreflect.FileDescriptor
 
 const file_outbox_v1_snapshot_proto_rawDesc = "" +
@@ -329,7 +418,7 @@ const file_outbox_v1_snapshot_proto_rawDesc = "" +
 	"\x06format\x18\x01 \x01(\rR\x06format\x12#\n" +
 	"\roldest_reader\x18\x02 \x01(\rR\foldestReader\x12\x16\n" +
 	"\x06crc32c\x18\x03 \x01(\aR\x06crc32c\x12\x12\n" +
-	"\x04body\x18\x04 \x01(\fR\x04body\"\xa9\x02\n" +
+	"\x04body\x18\x04 \x01(\fR\x04body\"\xf5\x02\n" +
 	"\bSnapshot\x12\x1c\n" +
 	"\twatermark\x18\x01 \x01(\x03R\twatermark\x12/\n" +
 	"\x06anchor\x18\x02 \x01(\v2\x17.outbox.v1.EventPointerR\x06anchor\x12)\n" +
@@ -337,15 +426,27 @@ const file_outbox_v1_snapshot_proto_rawDesc = "" +
 	"\x04held\x18\x04 \x03(\v2\x0f.outbox.v1.HeldR\x04held\x12)\n" +
 	"\x06parked\x18\x05 \x03(\v2\x11.outbox.v1.ParkedR\x06parked\x12\x1c\n" +
 	"\tpublished\x18\x06 \x01(\x03R\tpublished\x125\n" +
-	"\bsaved_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\asavedAt\"h\n" +
+	"\bsaved_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\asavedAt\x12\x18\n" +
+	"\askipped\x18\b \x01(\x03R\askipped\x12\x18\n" +
+	"\arewinds\x18\t \x01(\x03R\arewinds\x12\x16\n" +
+	"\x06paused\x18\n" +
+	" \x01(\bR\x06paused\"h\n" +
 	"\x04Held\x12%\n" +
 	"\x0epersistence_id\x18\x01 \x01(\tR\rpersistenceId\x12\x12\n" +
 	"\x04next\x18\x02 \x01(\x03R\x04next\x12%\n" +
-	"\x0esettled_offset\x18\x03 \x01(\x03R\rsettledOffset\"\x88\x01\n" +
+	"\x0esettled_offset\x18\x03 \x01(\x03R\rsettledOffset\"\xbf\x01\n" +
 	"\x06Parked\x12-\n" +
 	"\x05event\x18\x01 \x01(\v2\x17.outbox.v1.EventPointerR\x05event\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x127\n" +
-	"\tparked_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\bparkedAtBJZHgithub.com/protoactor-contrib/protoactor-outbox/proto/outbox/v1;outboxv1b\x06proto3"
+	"\tparked_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\bparkedAt\x125\n" +
+	"\n" +
+	"resolution\x18\x04 \x01(\x0e2\x15.outbox.v1.ResolutionR\n" +
+	"resolution*Y\n" +
+	"\n" +
+	"Resolution\x12\x1a\n" +
+	"\x16RESOLUTION_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13RESOLUTION_REDRIVEN\x10\x01\x12\x16\n" +
+	"\x12RESOLUTION_SKIPPED\x10\x02BJZHgithub.com/protoactor-contrib/protoactor-outbox/proto/outbox/v1;outboxv1b\x06proto3"
 
 var (
 	file_outbox_v1_snapshot_proto_rawDescOnce sync.Once
@@ -359,27 +460,30 @@ func file_outbox_v1_snapshot_proto_rawDescGZIP() []byte {
 	return file_outbox_v1_snapshot_proto_rawDescData
 }
 
+var file_outbox_v1_snapshot_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
 var file_outbox_v1_snapshot_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_outbox_v1_snapshot_proto_goTypes = []any{
-	(*SnapshotEnvelope)(nil),      // 0: outbox.v1.SnapshotEnvelope
-	(*Snapshot)(nil),              // 1: outbox.v1.Snapshot
-	(*Held)(nil),                  // 2: outbox.v1.Held
-	(*Parked)(nil),                // 3: outbox.v1.Parked
-	(*EventPointer)(nil),          // 4: outbox.v1.EventPointer
-	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
+	(Resolution)(0),               // 0: outbox.v1.Resolution
+	(*SnapshotEnvelope)(nil),      // 1: outbox.v1.SnapshotEnvelope
+	(*Snapshot)(nil),              // 2: outbox.v1.Snapshot
+	(*Held)(nil),                  // 3: outbox.v1.Held
+	(*Parked)(nil),                // 4: outbox.v1.Parked
+	(*EventPointer)(nil),          // 5: outbox.v1.EventPointer
+	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
 }
 var file_outbox_v1_snapshot_proto_depIdxs = []int32{
-	4, // 0: outbox.v1.Snapshot.anchor:type_name -> outbox.v1.EventPointer
-	2, // 1: outbox.v1.Snapshot.held:type_name -> outbox.v1.Held
-	3, // 2: outbox.v1.Snapshot.parked:type_name -> outbox.v1.Parked
-	5, // 3: outbox.v1.Snapshot.saved_at:type_name -> google.protobuf.Timestamp
-	4, // 4: outbox.v1.Parked.event:type_name -> outbox.v1.EventPointer
-	5, // 5: outbox.v1.Parked.parked_at:type_name -> google.protobuf.Timestamp
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	5, // 0: outbox.v1.Snapshot.anchor:type_name -> outbox.v1.EventPointer
+	3, // 1: outbox.v1.Snapshot.held:type_name -> outbox.v1.Held
+	4, // 2: outbox.v1.Snapshot.parked:type_name -> outbox.v1.Parked
+	6, // 3: outbox.v1.Snapshot.saved_at:type_name -> google.protobuf.Timestamp
+	5, // 4: outbox.v1.Parked.event:type_name -> outbox.v1.EventPointer
+	6, // 5: outbox.v1.Parked.parked_at:type_name -> google.protobuf.Timestamp
+	0, // 6: outbox.v1.Parked.resolution:type_name -> outbox.v1.Resolution
+	7, // [7:7] is the sub-list for method output_type
+	7, // [7:7] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_outbox_v1_snapshot_proto_init() }
@@ -393,13 +497,14 @@ func file_outbox_v1_snapshot_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_outbox_v1_snapshot_proto_rawDesc), len(file_outbox_v1_snapshot_proto_rawDesc)),
-			NumEnums:      0,
+			NumEnums:      1,
 			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
 		GoTypes:           file_outbox_v1_snapshot_proto_goTypes,
 		DependencyIndexes: file_outbox_v1_snapshot_proto_depIdxs,
+		EnumInfos:         file_outbox_v1_snapshot_proto_enumTypes,
 		MessageInfos:      file_outbox_v1_snapshot_proto_msgTypes,
 	}.Build()
 	File_outbox_v1_snapshot_proto = out.File

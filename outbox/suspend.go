@@ -1,0 +1,65 @@
+package outbox
+
+import (
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	outboxv1 "github.com/protoactor-contrib/protoactor-outbox/proto/outbox/v1"
+)
+
+// Blocked is published on the actor system's event stream when an outbox stops reading and waits, because its journal is
+// not the one, or not in the history, that its offsets belong to. It goes on when the right journal is there again, or
+// at an operator's word; see [Client.AcceptJournal].
+type Blocked struct {
+	// Name of the outbox.
+	Name string
+	// PID of the outbox.
+	PID *actor.PID
+	// Err wraps ErrJournalChanged and says what is wrong.
+	Err error
+}
+
+// suspend does what a restart by a supervisor does, without one: everything that is under way ends, and after a while the
+// outbox begins anew with the offsets that are stored.
+func (o *outbox) suspend(c actor.Context, wait time.Duration, why error) {
+	o.log.Warn("the outbox begins anew with its stored offsets", slog.Any("reason", why), slog.Duration("in", wait))
+	if unreturned := o.halt(); unreturned > 0 {
+		o.log.Warn("calls into the journal have not returned", slog.Int("calls", unreturned))
+	}
+	o.refusePending(c, outboxv1.Code_CODE_UNAVAILABLE, why)
+	o.commands.pending = make(map[uint64]pendingCommand)
+	for _, child := range o.publishers.lanes {
+		if child.pid != nil {
+			c.Stop(child.pid)
+		}
+	}
+	l := lifeOf(c)
+	l.incarnation++
+	o.incarnation = l.incarnation
+	o.ledger, o.owner = nil, ownership{epoch: o.owner.epoch}
+	o.background = newBackground()
+	o.woken.Store(false)
+	o.reason = why.Error()
+	o.later(c, wait, retry{o.incarnation})
+}
+
+// revive begins anew after a message that panicked, where the supervisor said Resume: what is in memory may be half done.
+func (o *outbox) revive(c actor.Context) {
+	o.crashed = false
+	o.revivals++
+	o.suspend(c, o.settings.ledger.Backoff(o.revivals), errors.New("it panicked, and its supervisor let it go on"))
+}
+
+// block waits for the right journal or an operator, and says so.
+func (o *outbox) block(c actor.Context, err error) {
+	if o.blocked == nil || o.blocked.Error() != err.Error() {
+		o.log.Error("the outbox reads nothing more: it waits for the right journal, or for an operator's AcceptJournal", slog.Any("reason", err))
+		o.blocked = err
+		c.ActorSystem().EventStream.Publish(&Blocked{Name: o.name, PID: c.Self(), Err: err})
+	}
+	o.reason = err.Error()
+	o.later(c, ownerLook, retry{o.incarnation})
+}
