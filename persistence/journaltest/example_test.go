@@ -17,7 +17,7 @@ func ExampleRun() {
 				return j
 			},
 			Capabilities: journaltest.Capabilities{
-				SnapshotStore: true, Notifier: true, PersistenceIDs: true, Pinger: true, Closer: true,
+				SnapshotStore: true, Notifier: true, PersistenceIDs: true, Pinger: true, TimeFinder: true, Closer: true,
 			},
 		})
 	}

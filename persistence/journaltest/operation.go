@@ -2,6 +2,7 @@ package journaltest
 
 import (
 	"context"
+	"time"
 
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/journal"
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
@@ -75,6 +76,12 @@ func (s *subject) operations(id string) []operation {
 	if lister, ok := s.Journal.(query.PersistenceIDs); ok {
 		ops = append(ops, operation{"PersistenceIDs", false, false, func(ctx context.Context) error {
 			_, err := lister.PersistenceIDs(ctx, "", 10)
+			return err
+		}})
+	}
+	if finder, ok := s.Journal.(query.TimeFinder); ok {
+		ops = append(ops, operation{"OffsetAt", false, false, func(ctx context.Context) error {
+			_, err := finder.OffsetAt(ctx, time.Time{})
 			return err
 		}})
 	}

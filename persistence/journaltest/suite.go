@@ -39,6 +39,7 @@ type Capabilities struct {
 	Notifier       bool // query.Notifier
 	PersistenceIDs bool // query.PersistenceIDs
 	Pinger         bool // query.Pinger
+	TimeFinder     bool // query.TimeFinder
 	Closer         bool // io.Closer; closing twice is no error
 }
 
@@ -62,6 +63,7 @@ func Run(t *testing.T, h Harness) {
 		{"outbox snapshots", outboxSnapshotCases},
 		{"notification", notifyCases},
 		{"listing", listingCases},
+		{"time", timeCases},
 		{"context", contextCases},
 		{"close", closeCases},
 		{"reopen", reopenCases},
@@ -94,6 +96,7 @@ const (
 	snapshotStore
 	notifier
 	persistenceIDs
+	timeFinder
 	closer
 	reopening
 )
@@ -106,6 +109,8 @@ func (h Harness) offers(n need) bool {
 		return h.Capabilities.Notifier
 	case persistenceIDs:
 		return h.Capabilities.PersistenceIDs
+	case timeFinder:
+		return h.Capabilities.TimeFinder
 	case closer:
 		return h.Capabilities.Closer
 	case reopening:
@@ -146,12 +151,14 @@ var capabilityCases = []testCase{
 		_, isNotifier := s.Journal.(query.Notifier)
 		_, isPersistenceIDs := s.Journal.(query.PersistenceIDs)
 		_, isPinger := s.Journal.(query.Pinger)
+		_, isTimeFinder := s.Journal.(query.TimeFinder)
 		_, isCloser := s.Journal.(io.Closer)
 		implemented := Capabilities{
 			SnapshotStore:  isSnapshotStore,
 			Notifier:       isNotifier,
 			PersistenceIDs: isPersistenceIDs,
 			Pinger:         isPinger,
+			TimeFinder:     isTimeFinder,
 			Closer:         isCloser,
 		}
 		require.Equal(t, s.h.Capabilities, implemented, "expected: stated; actual: implemented")

@@ -21,6 +21,7 @@ func TestConformance(t *testing.T) {
 			Notifier:       true,
 			PersistenceIDs: true,
 			Pinger:         true,
+			TimeFinder:     true,
 			Closer:         true,
 		},
 	})

@@ -49,6 +49,21 @@ func TestWithClockGivesTheTimes(t *testing.T) {
 	require.PanicsWithError(t, "memory.WithClock: the function is nil", func() { memory.WithClock(nil) })
 }
 
+func TestAClockThatWasSetBackHidesNoEventFromASearchByTime(t *testing.T) {
+	at := func(minute int) time.Time { return time.Date(2026, 1, 2, 12, minute, 0, 0, time.UTC) }
+	var now time.Time
+	j := newJournal(t, memory.WithClock(func() time.Time { return now }))
+	for i, minute := range []int{0, 10, 5, 15} {
+		now = at(minute)
+		appendTo(t, j, "a", int64(i+1), int64(i+1))
+	}
+	for minute, want := range map[int]query.Offset{0: 0, 1: 1, 5: 1, 10: 1, 11: 3, 15: 3, 16: 4} {
+		offset, err := j.OffsetAt(t.Context(), at(minute))
+		require.NoError(t, err)
+		require.Equal(t, want, offset, "%d minutes past noon", minute)
+	}
+}
+
 func TestInvalidLimitsAreErrors(t *testing.T) {
 	j := newJournal(t)
 	appendTo(t, j, "a", 1, 1)
@@ -111,6 +126,8 @@ func TestALongSearchEndsWithItsContext(t *testing.T) {
 	j := newJournal(t)
 	appendTo(t, j, "a", 1, 10_000)
 	_, err := j.Events(&ending{Context: t.Context(), left: 1}, 0, query.Filter{Types: []string{"unknown"}}, query.Limits{Events: 10})
+	require.ErrorIs(t, err, context.Canceled)
+	_, err = j.OffsetAt(&ending{Context: t.Context(), left: 1}, time.Now().Add(time.Hour))
 	require.ErrorIs(t, err, context.Canceled)
 }
 

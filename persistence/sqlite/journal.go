@@ -18,6 +18,7 @@ var (
 	_ query.Notifier       = (*Journal)(nil)
 	_ query.PersistenceIDs = (*Journal)(nil)
 	_ query.Pinger         = (*Journal)(nil)
+	_ query.TimeFinder     = (*Journal)(nil)
 	_ journal.Store        = (*Journal)(nil)
 )
 

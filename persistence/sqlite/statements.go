@@ -13,6 +13,7 @@ type statements struct {
 	// readers
 	head           *sql.Stmt
 	identity       *sql.Stmt
+	offsetAt       *sql.Stmt
 	feed           [feedQueries]*sql.Stmt
 	stream         *sql.Stmt
 	replay         *sql.Stmt
@@ -45,6 +46,7 @@ func (s *statements) prepare(ctx context.Context, writer, readers *sql.DB) error
 	onReaders := []source{
 		{&s.head, headSQL},
 		{&s.identity, identitySQL},
+		{&s.offsetAt, offsetAtSQL},
 		{&s.stream, streamSQL},
 		{&s.replay, replaySQL},
 		{&s.lastSequence, lastSequenceSQL},
