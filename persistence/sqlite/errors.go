@@ -15,6 +15,12 @@ import (
 // or no database at all. It was not changed. Give Open another path.
 var ErrNotJournal = errors.New("the file is not a journal of this package")
 
+// ErrFileChanged says that the file is not the one that was opened, or not what it was: while the journal was open it
+// was removed, moved, replaced, or set back to an older copy. Whatever was being done has not been done to the file
+// that is there now. The journal does nothing more, as if it were closed: the error wraps query.ErrClosed.
+var ErrFileChanged = fmt.Errorf("%w: its file was removed, replaced or set back while it was open: "+
+	"close the journal, see to it that the right file is in place, and open it again", query.ErrClosed)
+
 // SchemaError says that the file was written by a newer version of this package than the one that tries to open
 // it. The file was not changed.
 type SchemaError struct {
@@ -31,7 +37,7 @@ func (e *SchemaError) Error() string {
 
 // wrap says what was being done, and in which file.
 func (j *Journal) wrap(op string, err error) error {
-	return fmt.Errorf("journal %s: %s: %w", j.path, op, err)
+	return fmt.Errorf("journal %s: %s: %w", j.file.path, op, err)
 }
 
 // operation names what is about to be done to a valid id, for [Journal.wrap]. With an invalid id the error is done.

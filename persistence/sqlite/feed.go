@@ -33,9 +33,17 @@ func (j *Journal) Head(ctx context.Context) (query.Head, error) {
 	return h, nil
 }
 
+// head must be the first that a transaction reads: what was seen before is then in it.
 func (j *Journal) head(ctx context.Context, tx *sql.Tx) (offset query.Offset, err error) {
-	err = tx.StmtContext(ctx, j.stmts.head).QueryRowContext(ctx).Scan(&offset)
-	return offset, err
+	seen := j.file.head.Load()
+	if err := tx.StmtContext(ctx, j.stmts.head).QueryRowContext(ctx).Scan(&offset); err != nil {
+		return 0, err
+	}
+	if int64(offset) < seen {
+		return 0, j.file.setBack(offset, seen)
+	}
+	j.file.reached(offset)
+	return offset, nil
 }
 
 // Events implements query.Journal. With a filter, it reads on until the page is full or the head is reached.
