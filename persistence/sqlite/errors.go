@@ -35,6 +35,26 @@ func (e *SchemaError) Error() string {
 		e.Path, e.Found, e.Supported, "github.com/protoactor-contrib/protoactor-outbox/persistence/sqlite")
 }
 
+// DamagedEventError says that the row of an event in the table "events" was changed by another program, or by a broken
+// disk, and cannot be read. Nothing that comes after it is read before it was mended: a reader that went on would miss
+// it without a word.
+type DamagedEventError struct {
+	// PersistenceID, SequenceNumber and Offset are what the row says of itself, as far as that could be read.
+	PersistenceID  string
+	SequenceNumber int64
+	Offset         query.Offset
+	// Err says what is wrong with it.
+	Err error
+}
+
+func (e *DamagedEventError) Error() string {
+	return fmt.Sprintf("event %d of %q, at offset %d, is damaged: %v: repair its row in the table events, or restore a backup of the file",
+		e.SequenceNumber, e.PersistenceID, e.Offset, e.Err)
+}
+
+// Unwrap returns what is wrong.
+func (e *DamagedEventError) Unwrap() error { return e.Err }
+
 // wrap says what was being done, and in which file.
 func (j *Journal) wrap(op string, err error) error {
 	return fmt.Errorf("journal %s: %s: %w", j.file.path, op, err)

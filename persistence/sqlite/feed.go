@@ -116,7 +116,11 @@ func (q feedQuery) sql() string {
 		where = append(where, "type IN (SELECT value FROM json_each(?))")
 	}
 	if q&byTags != 0 {
-		where = append(where, "EXISTS (SELECT 1 FROM json_each(events.tags) WHERE value IN (SELECT value FROM json_each(?)))")
+		// Tags that cannot be read are selected, for scanEvent to say which event's they are.
+		where = append(where, `CASE WHEN events.tags IS NULL THEN 0
+			WHEN NOT json_valid(events.tags) THEN 1
+			WHEN json_type(events.tags) <> 'array' THEN 1
+			ELSE EXISTS (SELECT 1 FROM json_each(events.tags) WHERE value IN (SELECT value FROM json_each(?))) END`)
 	}
 	return "SELECT " + eventColumns + " FROM events WHERE " + strings.Join(where, " AND ") + " ORDER BY offset"
 }
