@@ -97,7 +97,7 @@ func (p *publishing) why(t *testing.T) error {
 }
 
 func ids(events []query.Event) []string {
-	var all []string
+	all := []string{}
 	for i := range events {
 		all = append(all, events[i].ID())
 	}
