@@ -33,30 +33,44 @@ func (j *Journal) Append(ctx context.Context, e query.Event) error {
 	if err != nil {
 		return j.wrap(op, err)
 	}
-	if err := j.write(ctx, op, func(tx *sql.Tx) error { return j.insert(ctx, tx, row) }); err != nil {
+	var offset query.Offset
+	if err := j.write(ctx, op, func(tx *sql.Tx) (err error) {
+		offset, err = j.insert(ctx, tx, row)
+		return err
+	}); err != nil {
 		return err
 	}
+	j.file.reached(offset)
 	// Also for an event that was there already: its first append may have succeeded without being told.
 	j.subscribers.notify()
 	return nil
 }
 
-// insert adds the row, if it is the next one of its id.
-func (j *Journal) insert(ctx context.Context, tx *sql.Tx, r row) error {
+// insert adds the row, if it is the next one of its id, and returns its offset; 0 if it was there already.
+func (j *Journal) insert(ctx context.Context, tx *sql.Tx, r row) (query.Offset, error) {
 	var last int64
 	if err := tx.StmtContext(ctx, j.stmts.appendLast).QueryRowContext(ctx, r.id).Scan(&last); err != nil {
-		return err
+		return 0, err
 	}
 	switch {
 	case r.sequence > last+1:
-		return fmt.Errorf("%w: %q ends at sequence number %d, so %d comes next, not %d",
+		return 0, fmt.Errorf("%w: %q ends at sequence number %d, so %d comes next, not %d",
 			journal.ErrSequenceConflict, r.id, last, last+1, r.sequence)
 	case r.sequence <= last:
-		return j.alreadyThere(ctx, tx, r, last)
+		return 0, j.alreadyThere(ctx, tx, r, last)
 	}
-	_, err := tx.StmtContext(ctx, j.stmts.appendInsert).ExecContext(ctx,
+	seen := j.file.head.Load()
+	result, err := tx.StmtContext(ctx, j.stmts.appendInsert).ExecContext(ctx,
 		r.id, r.sequence, query.SliceOf(r.id), time.Now().UnixMicro(), r.uid[:], r.typ, r.contentType, r.tags, r.metadata, r.data)
-	return err
+	if err != nil {
+		return 0, err
+	}
+	offset, err := result.LastInsertId()
+	if err == nil && offset <= seen {
+		// An offset that was given out before: readers have passed it, and would never see this event.
+		err = j.file.setBack(query.Offset(offset-1), seen)
+	}
+	return query.Offset(offset), err
 }
 
 // alreadyThere returns nil if the event was appended before, by an earlier try.

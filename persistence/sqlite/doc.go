@@ -16,6 +16,8 @@
 //
 //   - One host, local disk. Several processes of one host may open the file, but locks on network file systems
 //     cannot be trusted. An append in another process does not notify this one; its events are found by polling.
+//   - A file that is removed, replaced, or set back through SQLite while it is open is noticed: see [ErrFileChanged]. Its
+//     bytes being overwritten in place, as cp does, is not always: SQLite itself cannot tell.
 //   - A file that was copied or restored while nobody had it open, together with the snapshots in it, is a
 //     consistent older journal. Nothing in it can tell, so events that were appended after the copy was made are
 //     gone unnoticed, and their sequence numbers and offsets are given out again.

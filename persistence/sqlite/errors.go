@@ -15,6 +15,12 @@ import (
 // or no database at all. It was not changed. Give Open another path.
 var ErrNotJournal = errors.New("the file is not a journal of this package")
 
+// ErrFileChanged says that the file is not the one that was opened, or not what it was: while the journal was open it
+// was removed, moved, replaced, or set back to an older copy. Whatever was being done has not been done to the file
+// that is there now. The journal does nothing more, as if it were closed: the error wraps query.ErrClosed.
+var ErrFileChanged = fmt.Errorf("%w: its file was removed, replaced or set back while it was open: "+
+	"close the journal, see to it that the right file is in place, and open it again", query.ErrClosed)
+
 // SchemaError says that the file was written by a newer version of this package than the one that tries to open
 // it. The file was not changed.
 type SchemaError struct {
@@ -29,9 +35,29 @@ func (e *SchemaError) Error() string {
 		e.Path, e.Found, e.Supported, "github.com/protoactor-contrib/protoactor-outbox/persistence/sqlite")
 }
 
+// DamagedEventError says that the row of an event in the table "events" was changed by another program, or by a broken
+// disk, and cannot be read. Nothing that comes after it is read before it was mended: a reader that went on would miss
+// it without a word.
+type DamagedEventError struct {
+	// PersistenceID, SequenceNumber and Offset are what the row says of itself, as far as that could be read.
+	PersistenceID  string
+	SequenceNumber int64
+	Offset         query.Offset
+	// Err says what is wrong with it.
+	Err error
+}
+
+func (e *DamagedEventError) Error() string {
+	return fmt.Sprintf("event %d of %q, at offset %d, is damaged: %v: repair its row in the table events, or restore a backup of the file",
+		e.SequenceNumber, e.PersistenceID, e.Offset, e.Err)
+}
+
+// Unwrap returns what is wrong.
+func (e *DamagedEventError) Unwrap() error { return e.Err }
+
 // wrap says what was being done, and in which file.
 func (j *Journal) wrap(op string, err error) error {
-	return fmt.Errorf("journal %s: %s: %w", j.path, op, err)
+	return fmt.Errorf("journal %s: %s: %w", j.file.path, op, err)
 }
 
 // operation names what is about to be done to a valid id, for [Journal.wrap]. With an invalid id the error is done.

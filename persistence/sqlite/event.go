@@ -15,6 +15,7 @@ import (
 const eventColumns = `offset, persistence_id, sequence_number, uid, type, content_type,
 	data, data IS NULL, time, tags, metadata, slice`
 
+// scanEvent reads a row. Its errors are *DamagedEventErrors: a row that cannot be read is never skipped.
 func scanEvent(rows *sql.Rows) (e query.Event, err error) {
 	var (
 		uid            []byte
@@ -22,25 +23,31 @@ func scanEvent(rows *sql.Rows) (e query.Event, err error) {
 		micros         int64
 		tags, metadata sql.NullString
 	)
+	damaged := func(format string, args ...any) (query.Event, error) {
+		return query.Event{}, &DamagedEventError{e.PersistenceID, e.SequenceNumber, e.Offset, fmt.Errorf(format, args...)}
+	}
+	// What names the event comes first, so that it is known when another column cannot be read.
 	if err := rows.Scan(&e.Offset, &e.PersistenceID, &e.SequenceNumber, &uid, &e.Type, &e.ContentType,
 		&e.Data, &noData, &micros, &tags, &metadata, &e.Slice); err != nil {
-		return query.Event{}, fmt.Errorf("read an event: %w", err)
+		return damaged("a column has the wrong type: %w", err)
 	}
 	if len(uid) != len(e.UID) {
-		return query.Event{}, fmt.Errorf("read %s: its uid has %d bytes instead of %d: the file was changed by another program",
-			e.ID(), len(uid), len(e.UID))
+		return damaged("its uid has %d bytes instead of %d", len(uid), len(e.UID))
+	}
+	if want := query.SliceOf(e.PersistenceID); e.Slice != want {
+		return damaged("it is in slice %d instead of %d", e.Slice, want)
 	}
 	copy(e.UID[:], uid)
 	e.Data = notNil(e.Data, noData)
 	e.Time = time.UnixMicro(micros).UTC()
 	if tags.Valid {
 		if err := json.Unmarshal([]byte(tags.String), &e.Tags); err != nil {
-			return query.Event{}, fmt.Errorf("read the tags of %s: %w", e.ID(), err)
+			return damaged("its tags cannot be read: %w", err)
 		}
 	}
 	if metadata.Valid {
 		if err := json.Unmarshal([]byte(metadata.String), &e.Metadata); err != nil {
-			return query.Event{}, fmt.Errorf("read the metadata of %s: %w", e.ID(), err)
+			return damaged("its metadata cannot be read: %w", err)
 		}
 	}
 	return e, nil

@@ -33,9 +33,17 @@ func (j *Journal) Head(ctx context.Context) (query.Head, error) {
 	return h, nil
 }
 
+// head must be the first that a transaction reads: what was seen before is then in it.
 func (j *Journal) head(ctx context.Context, tx *sql.Tx) (offset query.Offset, err error) {
-	err = tx.StmtContext(ctx, j.stmts.head).QueryRowContext(ctx).Scan(&offset)
-	return offset, err
+	seen := j.file.head.Load()
+	if err := tx.StmtContext(ctx, j.stmts.head).QueryRowContext(ctx).Scan(&offset); err != nil {
+		return 0, err
+	}
+	if int64(offset) < seen {
+		return 0, j.file.setBack(offset, seen)
+	}
+	j.file.reached(offset)
+	return offset, nil
 }
 
 // Events implements query.Journal. With a filter, it reads on until the page is full or the head is reached.
@@ -108,7 +116,11 @@ func (q feedQuery) sql() string {
 		where = append(where, "type IN (SELECT value FROM json_each(?))")
 	}
 	if q&byTags != 0 {
-		where = append(where, "EXISTS (SELECT 1 FROM json_each(events.tags) WHERE value IN (SELECT value FROM json_each(?)))")
+		// Tags that cannot be read are selected, for scanEvent to say which event's they are.
+		where = append(where, `CASE WHEN events.tags IS NULL THEN 0
+			WHEN NOT json_valid(events.tags) THEN 1
+			WHEN json_type(events.tags) <> 'array' THEN 1
+			ELSE EXISTS (SELECT 1 FROM json_each(events.tags) WHERE value IN (SELECT value FROM json_each(?))) END`)
 	}
 	return "SELECT " + eventColumns + " FROM events WHERE " + strings.Join(where, " AND ") + " ORDER BY offset"
 }

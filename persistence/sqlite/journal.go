@@ -24,7 +24,7 @@ var (
 
 // Journal is a journal in one SQLite file; see [Open]. Its methods may be called concurrently.
 type Journal struct {
-	path string
+	file file
 
 	// There is one writer, because SQLite has only one: waiting for it in the pool honours the context and is
 	// fair, which waiting for the file's lock is not.
@@ -41,13 +41,14 @@ type Journal struct {
 func (j *Journal) GetState() persistence.ProviderState { return j.provider.GetState() }
 
 // Close closes the file. It waits for the calls under way; later ones return query.ErrClosed. Closing twice is
-// no error.
+// no error. It returns ErrFileChanged if another file has taken the place of the one that was opened, and the
+// write-ahead log had to be moved out of its way.
 func (j *Journal) Close() error {
 	if !j.gate.close() {
 		return nil
 	}
 	// The last connection to close moves the write-ahead log into the file, which is the writer's work.
-	if err := errors.Join(j.stmts.close(), j.readers.Close(), j.writer.Close()); err != nil {
+	if err := errors.Join(j.stmts.close(), j.readers.Close(), j.writer.Close(), j.file.setLogAside()); err != nil {
 		return j.wrap("close", err)
 	}
 	return nil
@@ -78,7 +79,14 @@ func (j *Journal) transact(ctx context.Context, op string, db *sql.DB, opts *sql
 	}
 	defer j.gate.leave()
 
+	if j.file.changed.Load() {
+		return j.wrap(op, ErrFileChanged)
+	}
 	err := inTx(ctx, db, opts, fn)
+	// After the commit: before it, the file could still be replaced. What a replaced one answers counts for nothing.
+	if changed := j.file.check(); changed != nil && !errors.Is(err, ErrFileChanged) {
+		return j.wrap(op, errors.Join(changed, err))
+	}
 	if err == nil {
 		return nil
 	}

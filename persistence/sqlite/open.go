@@ -50,7 +50,10 @@ func open(ctx context.Context, path string) (_ *Journal, err error) {
 		return nil, err
 	}
 
-	j := &Journal{path: path}
+	j := &Journal{file: file{path: path}}
+	if j.file.opened, err = os.Stat(path); err != nil {
+		return nil, err
+	}
 	j.provider = journal.NewProvider(j)
 	defer func() {
 		if err != nil {
@@ -70,6 +73,16 @@ func open(ctx context.Context, path string) (_ *Journal, err error) {
 		return nil, err
 	}
 	if err := j.stmts.prepare(ctx, j.writer, j.readers); err != nil {
+		return nil, err
+	}
+	if err := j.file.check(); err != nil { // the connections may be to another file
+		return nil, err
+	}
+	if j.file.log, err = os.Stat(logPath(path)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	_, err = j.Head(ctx) // from where on the file is noticed to go back
+	if err != nil {
 		return nil, err
 	}
 	return j, nil

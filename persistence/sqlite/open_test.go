@@ -40,12 +40,21 @@ func all(t *testing.T, j *sqlite.Journal) []query.Event {
 // rawSQL runs statements as another program would.
 func rawSQL(t *testing.T, path string, statements ...string) {
 	t.Helper()
+	withSQL(t, path, func(db *sql.DB) {
+		for _, s := range statements {
+			_, err := db.Exec(s)
+			require.NoError(t, err, s)
+		}
+	})
+}
+
+// withSQL looks into the file as another program would.
+func withSQL(t *testing.T, path string, do func(*sql.DB)) {
+	t.Helper()
 	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: path}).String())
 	require.NoError(t, err)
-	for _, s := range statements {
-		_, err := db.Exec(s)
-		require.NoError(t, err)
-	}
+	db.SetMaxOpenConns(1)
+	do(db)
 	require.NoError(t, db.Close())
 }
 

@@ -17,9 +17,13 @@ const offsetAtSQL = `SELECT offset - 1 FROM events WHERE time >= ? ORDER BY offs
 // once in a reader's life would cost every append.
 func (j *Journal) OffsetAt(ctx context.Context, t time.Time) (offset query.Offset, err error) {
 	err = j.read(ctx, fmt.Sprintf("find the offset at %v", t), func(tx *sql.Tx) error {
-		err := tx.StmtContext(ctx, j.stmts.offsetAt).QueryRowContext(ctx, firstMicro(t)).Scan(&offset)
+		head, err := j.head(ctx, tx)
+		if err != nil {
+			return err
+		}
+		err = tx.StmtContext(ctx, j.stmts.offsetAt).QueryRowContext(ctx, firstMicro(t)).Scan(&offset)
 		if errors.Is(err, sql.ErrNoRows) {
-			offset, err = j.head(ctx, tx)
+			offset, err = head, nil
 		}
 		return err
 	})
