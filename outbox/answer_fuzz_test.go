@@ -71,24 +71,24 @@ func FuzzAnswer(f *testing.F) {
 func verdicts(m *outboxv1.PublishResponse, events []*query.Event) (settled, parked []int) {
 	failed := map[string]bool{}
 	for i, e := range events {
-		said, clear := m.GetOutcome(), true
+		said, clearly := m.GetOutcome(), true
 		named := false
 		for _, r := range m.GetResults() {
 			switch {
 			case int64(r.GetIndex()) >= int64(len(events)):
-				clear = false // there is no such event: which one is meant?
+				clearly = false // there is no such event: which one is meant?
 			case int(r.GetIndex()) != i:
 			case named && r.GetOutcome() != said:
-				clear = false // it contradicts itself
+				clearly = false // it contradicts itself
 			default:
 				said, named = r.GetOutcome(), true
 			}
 		}
 		switch id := e.PersistenceID; {
 		case failed[id]:
-		case clear && said == ok:
+		case clearly && said == ok:
 			settled = append(settled, i)
-		case clear && said == permanent:
+		case clearly && said == permanent:
 			parked = append(parked, i)
 			failed[id] = true
 		default:
