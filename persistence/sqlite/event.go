@@ -3,6 +3,7 @@ package sqlite
 import (
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -26,9 +27,8 @@ func scanEvent(rows *sql.Rows) (e query.Event, err error) {
 		&e.Data, &noData, &micros, &tags, &metadata, &e.Slice); err != nil {
 		return query.Event{}, fmt.Errorf("read an event: %w", err)
 	}
-	if len(uid) != len(e.UID) {
-		return query.Event{}, fmt.Errorf("read %s: its uid has %d bytes instead of %d: the file was changed by another program",
-			e.ID(), len(uid), len(e.UID))
+	if err := checkStored(&e, uid); err != nil {
+		return query.Event{}, fmt.Errorf("read event %d of %q: %w: the file was changed by another program", e.SequenceNumber, e.PersistenceID, err)
 	}
 	copy(e.UID[:], uid)
 	e.Data = notNil(e.Data, noData)
@@ -44,6 +44,23 @@ func scanEvent(rows *sql.Rows) (e query.Event, err error) {
 		}
 	}
 	return e, nil
+}
+
+// checkStored refuses what this package never stores. An outbox would stumble over such an event much later: where its
+// offsets are to be saved, or, with the wrong slice, never.
+func checkStored(e *query.Event, uid []byte) error {
+	if err := query.ValidateID(e.PersistenceID); err != nil {
+		return err
+	}
+	switch slice := query.SliceOf(e.PersistenceID); {
+	case e.SequenceNumber < 1:
+		return errors.New("sequence numbers start at 1")
+	case e.Slice != slice:
+		return fmt.Errorf("its slice is %d instead of %d", e.Slice, slice)
+	case len(uid) != len(e.UID):
+		return fmt.Errorf("its uid has %d bytes instead of %d", len(uid), len(e.UID))
+	}
+	return nil
 }
 
 // notNil restores the difference between no bytes and NULL.
