@@ -30,7 +30,7 @@ func FuzzScanEvent(f *testing.F) {
 	f.Add("order-1", int64(1), int64(0), uid, "", []byte{}, int64(0), `[]`, `{}`, int64(query.SliceOf("order-1")))
 	f.Add("order-1", int64(-1), int64(1), uid, "", []byte{}, int64(0), `[[]]`, `[`, int64(query.SliceOf("order-1")))
 	f.Add("order-1", int64(1), int64(1), uid, "", []byte{}, int64(0), `[]`, `{}`, int64(0))
-	f.Add("order-1", int64(1), int64(1), uid, "", []byte{}, int64(0), `[]`, `{}`, int64(65536+int64(query.SliceOf("order-1"))))
+	f.Add("order-1", int64(1), int64(1), uid, "", []byte{}, int64(0), `[]`, `{}`, 65536+int64(query.SliceOf("order-1")))
 	f.Add("a\xff", int64(1), int64(1), uid, "", []byte{}, int64(0), `[]`, `{}`, int64(query.SliceOf("a\xff")))
 	f.Add("", int64(1), int64(1), uid, "", []byte{}, int64(0), `[]`, `{}`, int64(query.SliceOf("")))
 	f.Add("order-1", int64(1), int64(1), uid[1:], "", []byte{}, int64(0), `[]`, `{}`, int64(query.SliceOf("order-1")))

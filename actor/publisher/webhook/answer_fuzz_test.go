@@ -121,7 +121,7 @@ func answering(t *testing.T, answer []byte, open bool) string {
 // final is the status of an answer, 0 if it is not complete up to the end of its headers.
 func final(answer []byte) int {
 	for reader := bufio.NewReader(bytes.NewReader(answer)); ; {
-		response, err := http.ReadResponse(reader, &http.Request{Method: http.MethodPost})
+		response, err := http.ReadResponse(reader, &http.Request{Method: http.MethodPost}) //nolint:bodyclose // closing it would only read on
 		switch {
 		case err != nil:
 			return 0
