@@ -1,5 +1,5 @@
 # What can be done with this repository, by name. `make help` lists it, CI (.ci/run) calls only what is here.
-# With Go and make alone: run, test, bench, soak. The others also need git, and -race a C compiler.
+# With Go and make alone: run, test, bench, soak, fuzz. The others also need git, and -race a C compiler.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -64,6 +64,20 @@ bench: ## run the benchmarks of every module (BENCH=<pattern>, COUNT=<n>; compar
 soak: ## simulate by seed and kill -9 for long (OUTBOX_SIM_SEEDS=1000000, OUTBOX_CRASH_KILLS=200)
 	OUTBOX_SIM_SEEDS=$(or $(OUTBOX_SIM_SEEDS),1000000) go test -count=1 -timeout=0 -v ./outbox/internal/ledger/...
 	cd internal/crash && OUTBOX_CRASH_KILLS=$(or $(OUTBOX_CRASH_KILLS),200) go test -count=1 -timeout=0 -v ./...
+
+# Every fuzz target, as <folder>:<name>. There is no list.
+fuzz_targets = $(shell grep -roE '^func Fuzz[A-Za-z0-9_]*' --include='*_test.go' . | \
+                 sed -E 's|/[^/]*:func |:|' | grep -E '$(or $(FUZZ),.)' | sort)
+
+.PHONY: fuzz
+fuzz: ## fuzz each target in turn (FUZZTIME=30s, FUZZ=<pattern>); what fails is kept in its testdata/fuzz
+	$(if $(fuzz_targets),,$(error there is no fuzz target like $(FUZZ)))
+	@failed=; for target in $(fuzz_targets); do \
+		folder="$${target%:*}"; name="$${target##*:}"; \
+		printf '%s: %s %s\n' '$@' "$$folder" "$$name"; \
+		(cd "$$folder" && go test -run='^$$' -fuzz="^$$name\$$" -fuzztime=$(or $(FUZZTIME),30s) .) || failed="$$failed $$target"; \
+	done; \
+	if [ -n "$$failed" ]; then printf '%s failed in:%s\n' '$@' "$$failed" >&2; exit 1; fi
 
 ##@ Before you hand in
 

@@ -153,7 +153,8 @@ func encodeParked(p ledger.ParkedEvent) *outboxv1.Parked {
 		Resolution: outboxv1.Resolution(p.Resolution)}
 }
 
-// text makes a string that a protobuf message can carry.
+// text makes a string that a protobuf message can carry. What is not text becomes a question mark: the character that is
+// meant for it is longer than what it replaces.
 func text(s string) string {
 	if len(s) > maxReason {
 		s = s[:maxReason]
@@ -161,5 +162,5 @@ func text(s string) string {
 			s = s[:len(s)-1]
 		}
 	}
-	return strings.ToValidUTF8(s, "\uFFFD")
+	return strings.ToValidUTF8(s, "?")
 }

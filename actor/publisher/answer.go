@@ -70,10 +70,12 @@ func reason(err error) string {
 	return wireText(err.Error())
 }
 
-// wireText makes a text fit to send: it is bounded, and protobuf refuses a string that is not UTF-8.
+// wireText makes a text fit to send: it is bounded, and protobuf refuses a string that is not UTF-8. What is not becomes
+// a question mark: the character that is meant for it is longer than what it replaces.
 func wireText(s string) string {
+	const more = "…"
 	if len(s) > maxReason {
-		s = s[:maxReason] + "…"
+		s = s[:maxReason-len(more)] + more
 	}
-	return strings.ToValidUTF8(s, "\uFFFD")
+	return strings.ToValidUTF8(s, "?")
 }

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -31,11 +32,8 @@ func scanEvent(rows *sql.Rows) (e query.Event, err error) {
 		&e.Data, &noData, &micros, &tags, &metadata, &e.Slice); err != nil {
 		return damaged("a column has the wrong type: %w", err)
 	}
-	if len(uid) != len(e.UID) {
-		return damaged("its uid has %d bytes instead of %d", len(uid), len(e.UID))
-	}
-	if want := query.SliceOf(e.PersistenceID); e.Slice != want {
-		return damaged("it is in slice %d instead of %d", e.Slice, want)
+	if err := checkStored(&e, uid); err != nil {
+		return damaged("%w", err)
 	}
 	copy(e.UID[:], uid)
 	e.Data = notNil(e.Data, noData)
@@ -51,6 +49,23 @@ func scanEvent(rows *sql.Rows) (e query.Event, err error) {
 		}
 	}
 	return e, nil
+}
+
+// checkStored refuses what this package never stores. An outbox would stumble over such an event much later: where its
+// offsets are to be saved, or, with the wrong slice, never.
+func checkStored(e *query.Event, uid []byte) error {
+	if err := query.ValidateID(e.PersistenceID); err != nil {
+		return err
+	}
+	switch slice := query.SliceOf(e.PersistenceID); {
+	case e.SequenceNumber < 1:
+		return errors.New("sequence numbers start at 1")
+	case e.Slice != slice:
+		return fmt.Errorf("its slice is %d instead of %d", e.Slice, slice)
+	case len(uid) != len(e.UID):
+		return fmt.Errorf("its uid has %d bytes instead of %d", len(uid), len(e.UID))
+	}
+	return nil
 }
 
 // notNil restores the difference between no bytes and NULL.

@@ -14,7 +14,7 @@ import (
 
 // Defaults of the options.
 const (
-	// DefaultTimeout bounds one request, from connecting to the end of the answer's headers.
+	// DefaultTimeout bounds one request, from connecting to the end of the answer.
 	DefaultTimeout = 10 * time.Second
 	// DefaultConcurrency is the number of requests at the same time.
 	DefaultConcurrency = 32

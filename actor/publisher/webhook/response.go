@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -17,19 +18,31 @@ const (
 	// maxBody is how much of an answer is read, in bytes, so that its connection can be used again. A longer
 	// answer costs its connection.
 	maxBody = 4 << 10
-	// maxExcerpt is how much of that an error quotes.
+	// maxBodyWait is how long that much is waited for: the status has decided already.
+	maxBodyWait = 250 * time.Millisecond
+	// maxExcerpt is how much of that an error quotes, and of the status line.
 	maxExcerpt = 200
+	// maxHeader bounds an answer's headers, in bytes. The default of net/http, 10 MiB, is too much for every concurrent
+	// request.
+	maxHeader = 64 << 10
 	// maxRetryAfter bounds what a receiver may ask for: a mistake there must not stop an id for a year.
 	maxRetryAfter = time.Hour
 )
 
-// verdict reads an answer.
-func (w *Webhook) verdict(r *http.Response, now time.Time) error {
+// verdict reads an answer. giveUp ends the request, and with it a body that does not come.
+func (w *Webhook) verdict(r *http.Response, now time.Time, giveUp context.CancelFunc) error {
+	if r.StatusCode < 200 {
+		// No answer in the sense of HTTP, so that it says nothing about the event. It has no body either: what a read
+		// finds after a 101 is another protocol, and no context ends the wait for it.
+		return publisher.Unknown(fmt.Errorf("POST %s: %s: that is no final answer", w.address, status(r)))
+	}
+	waiting := time.AfterFunc(maxBodyWait, giveUp)
 	body, _ := io.ReadAll(io.LimitReader(r.Body, maxBody)) // the status alone decides
-	if r.StatusCode >= 200 && r.StatusCode < 300 {
+	waiting.Stop()
+	if r.StatusCode < 300 {
 		return nil
 	}
-	err := fmt.Errorf("POST %s: %s%s", w.address, r.Status, excerpt(body))
+	err := fmt.Errorf("POST %s: %s%s", w.address, status(r), excerpt(body))
 	switch code := r.StatusCode; {
 	case code >= 300 && code < 400:
 		return publisher.RetryAfter(fmt.Errorf("%w: redirects are not followed: configure the new URL", err), 0)
@@ -41,6 +54,9 @@ func (w *Webhook) verdict(r *http.Response, now time.Time) error {
 		return publisher.Permanent(err)
 	}
 }
+
+// status is the beginning of the status line, without the version.
+func status(r *http.Response) string { return r.Status[:min(len(r.Status), maxExcerpt)] }
 
 // excerpt quotes the beginning of an answer.
 func excerpt(body []byte) string {
@@ -58,7 +74,7 @@ func excerpt(body []byte) string {
 func retryAfter(value string, now time.Time) time.Duration {
 	var wait time.Duration
 	if seconds, err := strconv.ParseInt(value, 10, 64); err == nil {
-		wait = time.Duration(min(seconds, int64(maxRetryAfter/time.Second))) * time.Second
+		wait = time.Duration(min(max(seconds, 0), int64(maxRetryAfter/time.Second))) * time.Second
 	} else if date, err := http.ParseTime(value); err == nil {
 		wait = date.Sub(now)
 	}

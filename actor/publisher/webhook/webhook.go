@@ -71,6 +71,7 @@ func newTransport(concurrency int) *http.Transport {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	// All requests go to one host: the default of 2 idle connections would close and reopen the others each time.
 	t.MaxIdleConns, t.MaxIdleConnsPerHost = concurrency, concurrency
+	t.MaxResponseHeaderBytes = maxHeader
 	return t
 }
 
@@ -80,8 +81,9 @@ func newTransport(concurrency int) *http.Transport {
 //   - 2xx: delivered.
 //   - 408, 425, 429, 5xx: retried; with 429 and 503, not before the time in Retry-After (at most one hour).
 //   - 3xx: retried. Redirects are not followed; somebody has to configure the new URL.
-//   - any other, such as 400, 404 or 422: rejected for good, so that the outbox gives up on the event.
-//   - no answer: retried if no connection could be made, else unknown, because the event may have arrived.
+//   - any other 4xx, such as 400, 404 or 422: rejected for good, so that the outbox gives up on the event.
+//   - no answer, or none that is final, such as 101: retried if no connection could be made, else unknown, because the
+//     event may have arrived.
 func (w *Webhook) Publish(ctx context.Context, events []publisher.Event) error {
 	return w.batches.Publish(ctx, events)
 }
@@ -102,5 +104,5 @@ func (w *Webhook) post(ctx context.Context, e publisher.Event) error {
 		return w.noAnswer(err)
 	}
 	defer response.Body.Close()
-	return w.verdict(response, time.Now())
+	return w.verdict(response, time.Now(), cancel)
 }

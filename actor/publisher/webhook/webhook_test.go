@@ -193,6 +193,61 @@ func TestATimeoutLeavesTheOutcomeOpen(t *testing.T) {
 	assert.ErrorIs(t, got["a/1"].Err, context.DeadlineExceeded)
 }
 
+// patience is how long a test waits for what must happen at once.
+const patience = 20 * time.Second
+
+// within calls Publish, which must return in time.
+func within(t *testing.T, hook *webhook.Webhook, events []publisher.Event) error {
+	t.Helper()
+	done := make(chan error, 1)
+	go func() { done <- hook.Publish(t.Context(), events) }()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(patience):
+		t.Fatal("Publish hangs")
+		return nil
+	}
+}
+
+func TestTheRestOfAnAnswerIsNotWaitedForLong(t *testing.T) {
+	for status, want := range map[string]publisher.Outcome{
+		"200 OK": -1, "422 Unprocessable Entity": publisher.OutcomePermanent, "500 Internal Server Error": publisher.OutcomeRetry,
+	} {
+		t.Run(status, func(t *testing.T) {
+			address := answering(t, []byte("HTTP/1.1 "+status+"\r\nContent-Length: 100\r\n\r\nonly the beginning"), true)
+			events := batchOf("a/1")
+			f, failed := failures(t, within(t, hookToURL(t, address, webhook.WithTimeout(time.Hour)), events), events)["a/1"]
+			require.Equal(t, want != -1, failed)
+			if failed {
+				assert.Equal(t, want, f.Outcome)
+				assert.ErrorContains(t, f.Err, "only the beginning")
+			}
+		})
+	}
+}
+
+// Once a server has switched protocols, the connection is nobody's but the caller's: no timeout ends a read.
+func TestASwitchOfProtocolsIsNoAnswer(t *testing.T) {
+	address := answering(t, []byte("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"), true)
+	events := batchOf("a/1")
+	f := failures(t, within(t, hookToURL(t, address, webhook.WithTimeout(time.Second)), events), events)["a/1"]
+	assert.Equal(t, publisher.OutcomeUnknown, f.Outcome)
+	assert.ErrorContains(t, f.Err, "101 Switching Protocols")
+}
+
+func TestLongHeadersAreNotCollected(t *testing.T) {
+	hook := hookTo(t, func(w http.ResponseWriter, _ *http.Request) {
+		for i := range 2000 {
+			w.Header().Set(fmt.Sprintf("X-%d", i), strings.Repeat("x", 100))
+		}
+	})
+	events := batchOf("a/1")
+	f := failures(t, hook.Publish(t.Context(), events), events)["a/1"]
+	assert.Equal(t, publisher.OutcomeUnknown, f.Outcome)
+	assert.ErrorContains(t, f.Err, "exceeded 65536 bytes")
+}
+
 func TestALostAnswerLeavesTheOutcomeOpen(t *testing.T) {
 	hook := hookTo(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 	events := batchOf("a/1")

@@ -46,6 +46,23 @@ func (l *Ledger) laneDown(n int) {
 	}
 }
 
+// understood is what the answer to a batch of n events can be relied on for: whatever a publisher does not say clearly is
+// unknown. An event that is named twice, and not in the same way, is; and if one is named that is not in the batch, all
+// are, for nobody knows which one was meant.
+func (in Published) understood(n int) (Published, map[int]Result) {
+	results := make(map[int]Result, len(in.Results))
+	for _, r := range in.Results {
+		if r.Index < 0 || r.Index >= n {
+			return Published{Err: fmt.Sprintf("the publisher's answer makes no sense: it names event %d of a batch of %d", r.Index, n)}, nil
+		}
+		if before, twice := results[r.Index]; twice && before.Outcome != r.Outcome {
+			r = Result{Index: r.Index, Err: "the publisher's answer contradicts itself: " + r.Err}
+		}
+		results[r.Index] = r
+	}
+	return in, results
+}
+
 // endBatch takes the outcome of batches[i]. What succeeded is settled first: it is the evidence by which the
 // failures beside it are judged.
 func (l *Ledger) endBatch(i int, in Published) {
@@ -56,13 +73,10 @@ func (l *Ledger) endBatch(i int, in Published) {
 	} else {
 		la.freshOut--
 	}
+	in, results := in.understood(b.events)
 	if b.redrive {
-		l.redriven(in)
+		l.redriven(in, results)
 		return
-	}
-	results := make(map[int]Result, len(in.Results))
-	for _, r := range in.Results {
-		results[r.Index] = r
 	}
 	result := func(i int) Result {
 		if r, ok := results[i]; ok {

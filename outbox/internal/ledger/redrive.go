@@ -104,13 +104,11 @@ func (l *Ledger) sendRedriven() {
 }
 
 // redriven takes the outcome.
-func (l *Ledger) redriven(in Published) {
+func (l *Ledger) redriven(in Published, results map[int]Result) {
 	r := &l.redrive
 	outcome, reason := in.Outcome, in.Err
-	for _, res := range in.Results {
-		if res.Index == 0 {
-			outcome, reason = res.Outcome, res.Err
-		}
+	if res, ok := results[0]; ok {
+		outcome, reason = res.Outcome, res.Err
 	}
 	r.batch, r.event = 0, nil
 	if st := l.streams[r.key.id]; st != nil {
