@@ -180,6 +180,7 @@ func (l *Ledger) proceed() {
 		l.readFeed()
 	}
 	l.answerWaiters()
+	l.holdUnsent()
 	l.save()
 	l.finishDrain()
 }

@@ -343,6 +343,31 @@ func TestADrainWaitsForWhatIsInFlightAndSaves(t *testing.T) {
 	assert.Empty(t, b.effects, "a stopped ledger is silent")
 }
 
+func TestADrainRecordsWhatIsSettledBehindAnEventThatWasNeverSent(t *testing.T) {
+	cfg := oneLane()
+	cfg.Batch.Events, cfg.LaneBatches = 1, 2
+	b := newBench(t, cfg, Recovered{})
+	b.feed(event("a", 1, 1), event("a", 2, 2), event("b", 1, 3), event("c", 1, 4))
+	_, batches := b.sent()
+	require.Len(t, batches, 2, "a/1 and b/1")
+	b.give(Drain{Token: 1, Deadline: at(time.Minute)})
+	b.answer(batches[1], OK)
+	assert.Empty(t, take[Save](b), "a/1 is unanswered")
+	b.answer(batches[0], OK)
+	assert.Empty(t, take[Dispatch](b))
+	save := one[Save](b)
+	assert.EqualValues(t, 3, save.Snapshot.Watermark, "b/1 is not to be published again; c/1 is the feed's to deliver")
+	assert.Equal(t, []HeldStream{{PersistenceID: "a", Next: 2, SettledOffset: 1}}, save.Snapshot.Held)
+	b.give(Saved{Index: save.Index, Result: SaveOK})
+	assert.NoError(t, one[Stop](b).Err)
+
+	b = newBench(t, oneLane(), Recovered{Snapshot: save.Snapshot, Index: save.Index})
+	b.give(StreamPage{Read: one[ReadStream](b).Read, Events: []query.Event{event("a", 2, 2)}})
+	b.only("a/2")
+	b.feed(event("c", 1, 4))
+	b.only("c/1")
+}
+
 func TestADrainEndsAtItsDeadline(t *testing.T) {
 	b := newBench(t, oneLane(), Recovered{})
 	b.feed(event("a", 1, 1))

@@ -308,6 +308,11 @@ func (lf *life) checkDrained(err error) {
 	if l := lf.ledger; lf.recovered && (!l.clean() || lf.known.Watermark != l.window.watermark) {
 		s.failf("L%d is drained, but has something to save", lf.no)
 	}
+	for e := range lf.unsaved {
+		if e.ackedBy == lf && len(lf.ledger.held) < s.cfg.MaxHeld {
+			s.failf("L%d is drained, but has not recorded that %s is settled", lf.no, e.ID())
+		}
+	}
 }
 
 // checkState compares the ledger's state with what the simulation knows.

@@ -118,6 +118,21 @@ func (l *Ledger) startDrain(in Drain) {
 	l.drains = append(l.drains, in)
 }
 
+// holdUnsent lets the last snapshot of a drain record all that is settled. An event that was read, but not sent before
+// the drain began, pins the watermark below others that are settled, which the next owner would publish again: its
+// stream is held instead, as far as there are places.
+func (l *Ledger) holdUnsent() {
+	if l.phase != draining || len(l.batches) > 0 || l.rewind.begun || l.saves.basing {
+		return
+	}
+	w := &l.window
+	for last := w.lastSettled(); w.watermark < last; {
+		if st := w.at(w.head).st; st.parking || !l.hold(st, true) {
+			return
+		}
+	}
+}
+
 func (l *Ledger) finishDrain() {
 	if l.phase != draining {
 		return

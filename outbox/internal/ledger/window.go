@@ -53,6 +53,16 @@ func (w *window) push(st *stream, e *query.Event, size int) int64 {
 	return n
 }
 
+// lastSettled is the offset of the last settled event beyond the watermark, 0 if there is none.
+func (w *window) lastSettled() query.Offset {
+	for n := w.tail - 1; n >= w.head; n-- {
+		if s := w.at(n); s.state == settled {
+			return s.Offset
+		}
+	}
+	return 0
+}
+
 // advance moves the watermark over everything that is resolved.
 func (l *Ledger) advance() {
 	w := &l.window
