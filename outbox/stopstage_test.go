@@ -167,7 +167,9 @@ func publishStages() []stage {
 		}},
 		{name: "a handler panics", after: func(*scene) { pass(10 * time.Second) }, publisher: func(*scene) *actor.Props {
 			mux := publisher.NewMux(publisher.Park)
-			publisher.On(mux, func(context.Context, publisher.Meta, *wrapperspb.StringValue) error { panic("the application has a bug") })
+			publisher.On(mux, func(context.Context, publisher.Meta, *wrapperspb.StringValue) error {
+				panic("the application has a bug")
+			})
 			return publisher.Props(mux)
 		}},
 		{name: "the sink is down", publisher: that(failing), after: func(*scene) { pass(10 * time.Second) }},
