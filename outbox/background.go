@@ -23,14 +23,14 @@ func newBackground() *background {
 }
 
 // run calls fn in a goroutine, with a context that ends after the timeout or with the instance. A panic in fn, which
-// is the application's journal, is an error like any other.
+// is the application's journal, is an error like any other. An error that comes after the end interests nobody.
 func (b *background) run(timeout time.Duration, fn func(context.Context) error, failed func(error)) {
 	b.count.Add(1)
 	b.running.Go(func() {
 		defer b.count.Add(-1)
 		ctx, cancel := context.WithTimeout(b.scope, timeout)
 		defer cancel()
-		if err := guarded(ctx, fn); err != nil {
+		if err := guarded(ctx, fn); err != nil && b.scope.Err() == nil {
 			failed(err)
 		}
 	})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -103,6 +104,21 @@ func ids(id string, first, last int) []string {
 	}
 	return all
 }
+
+// simulated runs a test whose time passes only while everybody waits, and then at no cost. A goroutine that it leaves
+// behind fails it.
+func simulated(t *testing.T, name string, test func(*testing.T)) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			t.Cleanup(func() { pass(time.Minute) }) // the last one to run: timers of the framework have their say
+			test(t)
+		})
+	})
+}
+
+// pass lets simulated time pass.
+func pass(d time.Duration) { <-time.After(d) }
 
 // running is an outbox in an actor system of its own.
 type running struct {

@@ -235,10 +235,12 @@ func (o *outbox) subscribe(c actor.Context) {
 		return
 	}
 	root, self, incarnation := c.ActorSystem().Root, c.Self(), o.incarnation
-	o.unnotify = n.Subscribe(func() {
-		if o.woken.CompareAndSwap(false, true) {
-			root.Send(self, wake{incarnation})
-		}
+	o.protect("subscription to the journal", func() {
+		o.unnotify = n.Subscribe(func() {
+			if o.woken.CompareAndSwap(false, true) {
+				root.Send(self, wake{incarnation})
+			}
+		})
 	})
 }
 

@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -49,8 +50,15 @@ func (o *outbox) spawnPublisher(c actor.Context, lane int) {
 	l := lifeOf(c)
 	l.children++
 	// A name is not free until its last bearer is gone for good: never use one twice.
-	pid, err := c.SpawnNamed(o.publisher, fmt.Sprintf("lane-%d-%d", lane, l.children))
+	name := fmt.Sprintf("lane-%d-%d", lane, l.children)
+	var pid *actor.PID
+	// The props' producer and options run in here: if one of them panics, that is the publisher's failure.
+	err := guarded(o.background.scope, func(context.Context) (err error) {
+		pid, err = c.SpawnNamed(o.publisher, name)
+		return err
+	})
 	if err != nil {
+		c.ActorSystem().ProcessRegistry.Remove(c.ActorSystem().NewLocalPID(c.Self().Id + "/" + name)) // it may have come so far
 		o.log.Error("cannot spawn a publisher", slog.Int("lane", lane), slog.Any("error", err))
 		o.respawnLater(c, lane)
 		return
@@ -67,10 +75,36 @@ func (p *publishers) alive() bool {
 
 // HandleFailure implements actor.SupervisorStrategy: a publisher that crashes is stopped, and replaced after a while
 // that grows with its crashes. What it had not answered is sent again, in order.
-func (o *outbox) HandleFailure(system *actor.ActorSystem, supervisor actor.Supervisor, child *actor.PID, _ *actor.RestartStatistics, reason, _ any) {
-	system.EventStream.Publish(&actor.SupervisorEvent{Child: child, Reason: reason, Directive: actor.StopDirective})
+func (o *outbox) HandleFailure(system *actor.ActorSystem, supervisor actor.Supervisor, child *actor.PID, _ *actor.RestartStatistics, reason, message any) {
 	o.log.Error("a publisher crashed and will be replaced", slog.String("publisher", child.String()), slog.Any("reason", reason))
 	supervisor.StopChildren(child)
+	seeOff(system, supervisor, child, message)
+	o.protect("failure of a publisher", func() {
+		system.EventStream.Publish(&actor.SupervisorEvent{Child: child, Reason: reason, Directive: actor.StopDirective})
+	})
+}
+
+// seeOff makes sure that a publisher which was told to stop will be gone, whatever message it panicked at. If that was
+// its stop, the framework would neither go on with it nor say that it is over.
+func seeOff(system *actor.ActorSystem, supervisor actor.Supervisor, child *actor.PID, message any) {
+	send := func(message any) {
+		process, _ := system.ProcessRegistry.Get(child)
+		process.SendSystemMessage(child, message)
+	}
+	goOn := &actor.Terminated{Who: child} // has it look whether it can end
+	switch m := message.(type) {
+	case *actor.Stop:
+		send(goOn)
+	case *actor.Terminated:
+		if m.Who.Equal(child) {
+			system.ProcessRegistry.Remove(child) // it panics at that, too
+		} else {
+			send(goOn)
+		}
+	}
+	if parent, ok := supervisor.(actor.SpawnerContext); ok {
+		send(&actor.Watch{Watcher: parent.Self()}) // which the dead letters answer for one who is gone
+	}
 }
 
 // publisherGone is told of every child that has stopped, for whatever reason.

@@ -158,10 +158,11 @@ func (s *spy) Save(ctx context.Context, key string, saved query.Saved) error {
 
 // Subscribe counts cancelling as a call, Unsubscribe.
 func (s *spy) Subscribe(fn func()) func() {
+	_ = s.called(context.Background(), "Subscribe")
 	cancel := s.Journal.Subscribe(fn)
 	return func() {
+		defer cancel()
 		_ = s.called(context.Background(), "Unsubscribe")
-		cancel()
 	}
 }
 

@@ -56,7 +56,11 @@ func (o *outbox) halt() (unreturned int) {
 	if o.unnotify != nil {
 		// Not here: a dispatcher may run this mailbox within the journal's call of the subscriber, which cancelling
 		// waits for.
-		o.background.running.Go(o.unnotify)
+		unnotify := o.unnotify
+		o.background.run(endWait, func(context.Context) error {
+			o.protect("end of the subscription to the journal", unnotify)
+			return nil
+		}, func(error) {})
 		o.unnotify = nil
 	}
 	return o.background.end(endWait)
@@ -139,11 +143,11 @@ func (o *outbox) stopped(c actor.Context) {
 	o.protect("stop", func() { c.ActorSystem().EventStream.Publish(s) })
 }
 
-// protect keeps a panic, of the store or of a subscriber of the event stream, from the framework.
+// protect keeps a panic, of the journal or of a subscriber of the event stream, from the framework.
 func (o *outbox) protect(what string, fn func()) {
 	defer func() {
 		if v := recover(); v != nil && o.log != nil {
-			o.log.Error("panic at the end of an outbox", slog.String("during", what), slog.String("panic", fmt.Sprint(v)), slog.String("stack", string(debug.Stack())))
+			o.log.Error("a panic was caught", slog.String("during", what), slog.String("panic", fmt.Sprint(v)), slog.String("stack", string(debug.Stack())))
 		}
 	}()
 	fn()

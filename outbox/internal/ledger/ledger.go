@@ -279,9 +279,10 @@ func (l *Ledger) stop(err error) {
 	l.emit(Stop{Err: err})
 }
 
-// orStopped is what those are told whose wish can no longer come true.
+// orStopped is what those are told whose wish can no longer come true. That a drain ran out of time is for those to
+// know who asked for the drain.
 func orStopped(err error) error {
-	if err == nil {
+	if err == nil || errors.Is(err, ErrDrainDeadline) {
 		return ErrStopped
 	}
 	return err
