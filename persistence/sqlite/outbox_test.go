@@ -28,6 +28,7 @@ type publishing struct {
 	system  *actor.ActorSystem
 	pid     *actor.PID
 	stopped chan *outbox.Stopped
+	blocked chan *outbox.Blocked
 
 	mu  sync.Mutex
 	got []string
@@ -40,7 +41,7 @@ func publish(t *testing.T, j query.Journal, opts ...outbox.Option) *publishing {
 
 func publishIn(t *testing.T, system *actor.ActorSystem, j query.Journal, opts ...outbox.Option) *publishing {
 	t.Helper()
-	p := &publishing{system: system, stopped: make(chan *outbox.Stopped, 1)}
+	p := &publishing{system: system, stopped: make(chan *outbox.Stopped, 1), blocked: make(chan *outbox.Blocked, 1)}
 	sink := publisher.Func(func(_ context.Context, e publisher.Event) error {
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -51,11 +52,14 @@ func publishIn(t *testing.T, system *actor.ActorSystem, j query.Journal, opts ..
 	props, err := outbox.Props("test", j, publisher.Props(sink), opts...)
 	require.NoError(t, err)
 	subscription := system.EventStream.Subscribe(func(event any) {
-		if s, ok := event.(*outbox.Stopped); ok {
+		switch event := event.(type) {
+		case *outbox.Stopped:
 			select {
-			case p.stopped <- s:
+			case p.stopped <- event:
 			default: // another outbox, later
 			}
+		case *outbox.Blocked:
+			p.blocked <- event
 		}
 	})
 	t.Cleanup(func() { system.EventStream.Unsubscribe(subscription) })
@@ -84,12 +88,14 @@ func (p *publishing) published() []string {
 	return append([]string(nil), p.got...)
 }
 
-// why waits until the outbox has stopped itself, and returns its reason.
+// why waits until the outbox has stopped itself, or reads nothing more, and returns its reason.
 func (p *publishing) why(t *testing.T) error {
 	t.Helper()
 	select {
 	case s := <-p.stopped:
 		return s.Err
+	case b := <-p.blocked:
+		return b.Err
 	case <-time.After(patience):
 		require.FailNow(t, "the outbox has not stopped")
 		return nil

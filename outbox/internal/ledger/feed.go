@@ -17,8 +17,9 @@ type feed struct {
 	woken    bool         // while reading: the journal has grown since
 	failures int
 	// gap is the stream of which the feed has not shown an event, while there is no place to hold it: the watermark must
-	// not pass that event.
-	gap *stream
+	// not pass that event. gapAt is the offset of the event that has shown it.
+	gap   *stream
+	gapAt query.Offset
 }
 
 func (f *feed) wake(now time.Time) {
@@ -93,6 +94,10 @@ func (l *Ledger) feedPage(in FeedPage) {
 		f.position = e.Offset
 	}
 	f.position = page.Next
+	if st := f.gap; st != nil && f.position >= f.gapAt {
+		f.gap = nil // the feed has shown it after all, or has nothing behind it any more
+		l.forgetIfDone(st)
+	}
 	switch {
 	case page.More || f.woken:
 		f.due = l.now
@@ -132,6 +137,9 @@ func (l *Ledger) pass(e *query.Event) (passed bool, err error) {
 	case parked:
 		return true, nil
 	case st == nil:
+		if err := query.ValidateID(e.PersistenceID); err != nil {
+			return false, fmt.Errorf("%w: the event at offset %d: %w", ErrBrokenJournal, e.Offset, err)
+		}
 		st = l.newStream(e.PersistenceID)
 		st.next = e.SequenceNumber
 	case e.SequenceNumber < st.next:
@@ -161,7 +169,7 @@ func (l *Ledger) pass(e *query.Event) (passed bool, err error) {
 func (l *Ledger) gap(st *stream, e *query.Event) bool {
 	missed := max(st.last+1, st.next)
 	if !l.holdThrough(st, e.SequenceNumber, true) {
-		l.feed.gap = st
+		l.feed.gap, l.feed.gapAt = st, e.Offset
 		return false
 	}
 	l.counters.gaps++

@@ -6,6 +6,9 @@ import (
 	"time"
 )
 
+// maxRetryAfter is the longest time that a destination can ask for: what it says may be nonsense.
+const maxRetryAfter = 24 * time.Hour
+
 const (
 	errPublishTimeout = "the publisher did not answer in time"
 	errPublisherGone  = "the publisher stopped before it answered"
@@ -151,6 +154,7 @@ func (l *Ledger) fail(st *stream, err string, retryAfter time.Duration) {
 	if st.held {
 		st.letGo()
 	}
+	retryAfter = min(retryAfter, maxRetryAfter)
 	if retryAfter > 0 {
 		st.notBefore = l.now.Add(retryAfter)
 	}
