@@ -172,7 +172,7 @@ func (o *outbox) step(c actor.Context, in ledger.Input) {
 		return
 	}
 	if err := o.failure(in); errors.Is(err, query.ErrClosed) {
-		o.giveUp(c, fmt.Errorf("%w: stop the outbox before you close its journal", err))
+		o.giveUp(c, fmt.Errorf("%w (if you closed it: stop the outbox first)", err))
 		return
 	}
 	for _, effect := range o.ledger.Step(o.now(), in) {

@@ -17,6 +17,26 @@
 // window, only its next sequence number is kept, and it catches up by reads of its own until it has been settled
 // through everything that the feed passed over. Then it rejoins the feed.
 //
+// An event that can never be published is parked, skipped, or holds its stream for an operator; one that the feed has
+// failed to show is looked for by id; a [Rewind] is the only way back for the watermark. What an operator asks for is
+// answered once a snapshot that records it is known to be saved.
+//
+// # Files
+//
+//	ledger.go    the state, Step, and the order in which things become possible
+//	input.go, effect.go, errors.go, config.go, snapshot.go, status.go   what goes in and comes out
+//	feed.go      reading the feed, and gaps in it
+//	window.go    the events between watermark and position
+//	stream.go    a persistence id of which something is unresolved
+//	lane.go      forming batches, and the budget of unsaved events
+//	outcome.go   what the answer to a batch means
+//	poison.go, parked.go, redrive.go   events that are given up on, and what may become of them
+//	held.go      streams that catch up by reads of their own
+//	outage.go    the judgement on the sink
+//	save.go      snapshots, and what waits for them
+//	rewind.go, operator.go   what operators ask for
+//	wait.go      what clients wait for, and the drain
+//
 // # Not obvious
 //
 //   - A stream stays in the snapshot after it has rejoined, for as long as it was settled beyond the watermark
@@ -27,5 +47,9 @@
 //     what keeps the bound from being a deadlock.
 //   - While nothing at all gets through (an outage) no stream becomes held: it is the sink, not the ids. Probes and,
 //     if need be, reads go on to streams that have not failed, lest a few ids that do pass for a sink that is down.
+//   - A stream lives until its last event has passed the watermark: that is how a gap in its sequence numbers is seen.
+//   - A resolved parked event stays in the snapshot until the watermark and its held stream have passed it, or a crash would
+//     bring it back.
+//   - Once the save of a rewind has begun, nothing else is saved: "unknown" must not come to mean "half".
 //   - An answer that is missing is an answer too: every effect has a time limit here, whatever its executor does.
 package ledger
