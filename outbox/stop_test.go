@@ -102,6 +102,7 @@ func stopAt(t *testing.T, system *actor.ActorSystem, at stage, stop func(*scene,
 	}
 	require.Equal(t, "test", end.Name)
 	require.True(t, end.PID.Equal(pid))
+	late := eventsOf(t, system, func(e any) bool { dead, ok := e.(*actor.DeadLetterEvent); return ok && pid.Equal(dead.PID) && user(dead.Message) })
 	require.Equal(t, at.unreturned, end.Unreturned, "the calls into the journal that it leaves behind")
 	require.Len(t, end.Abandoned, at.abandoned)
 	for what, answer := range map[string]<-chan error{"WaitPublished": published, "Flush": flushed} {
@@ -112,8 +113,9 @@ func stopAt(t *testing.T, system *actor.ActorSystem, at stage, stop func(*scene,
 		}
 	}
 	require.NoError(t, system.Root.StopFuture(parent).Wait())
-	pass(time.Minute)
+	pass(5 * time.Minute)
 	require.Empty(t, stopped, "it says so once")
+	require.Empty(t, late(), "no timer and no call has anything to tell it")
 
 	release()
 	for _, heal := range s.heal {

@@ -165,22 +165,22 @@ func publishStages() []stage {
 				return s.s.publish(ctx, e)
 			}))
 		}},
-		{name: "a handler panics", after: func(*scene) { pass(10 * time.Second) }, publisher: func(*scene) *actor.Props {
+		{name: "a handler panics", after: func(*scene) { pass(3 * time.Second) }, publisher: func(*scene) *actor.Props {
 			mux := publisher.NewMux(publisher.Park)
 			publisher.On(mux, func(context.Context, publisher.Meta, *wrapperspb.StringValue) error {
 				panic("the application has a bug")
 			})
 			return publisher.Props(mux)
 		}},
-		{name: "the sink is down", publisher: that(failing), after: func(*scene) { pass(10 * time.Second) }},
-		{name: "Publish panics, again and again", publisher: that(panicking), after: func(*scene) { pass(10 * time.Second) }},
+		{name: "the sink is down", publisher: that(failing), after: func(*scene) { pass(3 * time.Second) }},
+		{name: "Publish panics, again and again", publisher: that(panicking), after: func(*scene) { pass(3 * time.Second) }},
 		{
-			name: "the publisher has crashed and will be replaced in an hour", publisher: that(panicking),
-			opts: []outbox.Option{outbox.WithBackoff(2*time.Hour, 2*time.Hour)}, after: func(*scene) { pass(time.Second) },
+			name: "the publisher has crashed and will be replaced in a minute", publisher: that(panicking),
+			opts: []outbox.Option{outbox.WithBackoff(2*time.Minute, 2*time.Minute)}, after: func(*scene) { pass(time.Second) },
 		},
 		{
-			name:   "an id is held and will be tried again in an hour",
-			opts:   []outbox.Option{outbox.WithBackoff(2*time.Hour, 2*time.Hour)},
+			name:   "an id is held and will be tried again in a minute",
+			opts:   []outbox.Option{outbox.WithBackoff(2*time.Minute, 2*time.Minute)},
 			before: func(s *scene) { s.refuse(only("a", errors.New("not now"))) }, after: func(*scene) { pass(10 * time.Second) },
 		},
 		{
