@@ -10,8 +10,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 )
 
@@ -32,7 +30,8 @@ is sent; "id" tells one from another (without it, line number and text do). An o
 receiver in a process of its own, or to your URL.
 
 Kill it whenever you like (kill -9, or Ctrl-C to stop in good order), and run it again: it goes on where it was. It
-ends with what was persisted and published, and with exit code 0 only if everything was received, in order.
+ends with what was persisted and published, and with exit code 0 only if everything was received, in order. In good
+order means that nothing is sent twice; SIGTERM does the same, and so does SIGHUP, unless it is ignored as by nohup.
 
 Flags:
 `
@@ -42,17 +41,16 @@ func main() {
 }
 
 func start() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	// A second signal ends the process the hard way.
-	context.AfterFunc(ctx, stop)
-
+	ctx := untilSignal()
 	err := dispatch(ctx, os.Args[1:])
 	wrong := (*usageError)(nil)
 	switch {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 		return 0
 	case errors.Is(err, errIncomplete): // the summary has said why
+		return 1
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		fmt.Fprintln(os.Stderr, "quickstart: stopped by a signal before it had begun; run again")
 		return 1
 	case errors.As(err, &wrong):
 		fmt.Fprintf(os.Stderr, "quickstart: %v; -h explains\n", err)

@@ -6,7 +6,9 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,17 +28,46 @@ func TestMain(m *testing.M) {
 // process is a quickstart that was started.
 type process struct {
 	*exec.Cmd
-	stdout, stderr bytes.Buffer
+	stdout, stderr output
+}
+
+// output is what a process writes. It can be read while the process writes on.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
 }
 
 // quickstart starts a process. It is killed if it takes longer than any test should.
 func quickstart(t *testing.T, stdin io.Reader, args ...string) *process {
 	t.Helper()
-	binary, err := os.Executable()
+	return launch(t, stdin, append([]string{binary(t)}, args...)...)
+}
+
+func binary(t *testing.T) string {
+	t.Helper()
+	name, err := os.Executable()
 	require.NoError(t, err)
+	return name
+}
+
+// launch starts a command that becomes quickstart.
+func launch(t *testing.T, stdin io.Reader, command ...string) *process {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	t.Cleanup(cancel)
-	p := &process{Cmd: exec.CommandContext(ctx, binary, args...)}
+	p := &process{Cmd: exec.CommandContext(ctx, command[0], command[1:]...)}
 	// With the race detector, each process would otherwise wait a second before it ends.
 	p.Env = append(os.Environ(), mainEnv+"=1", "GORACE=atexit_sleep_ms=10")
 	p.Stdin, p.Stdout, p.Stderr = stdin, &p.stdout, &p.stderr
@@ -64,4 +95,12 @@ func (p *process) row(t *testing.T, name string) []string {
 	}
 	require.Failf(t, "no such row", "%q in\n%s", name, &p.stdout)
 	return nil
+}
+
+// number reads a number of the summary.
+func number(t *testing.T, text string) int {
+	t.Helper()
+	n, err := strconv.Atoi(strings.ReplaceAll(text, ",", ""))
+	require.NoError(t, err)
+	return n
 }

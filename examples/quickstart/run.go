@@ -34,6 +34,9 @@ var errIncomplete = errors.New("incomplete")
 // not be summed up.
 func run(ctx context.Context, s settings, out io.Writer, console *console) (err error) {
 	began := time.Now()
+	defer context.AfterFunc(ctx, func() {
+		fmt.Fprintln(console, "stopping in good order; another signal ends it at once")
+	})()
 	input, err := openInput(s.input)
 	if err != nil {
 		return fmt.Errorf("open the input: %w", err)
@@ -64,7 +67,7 @@ func run(ctx context.Context, s settings, out io.Writer, console *console) (err 
 	if err = errors.Join(err, d.close()); err != nil {
 		return err
 	}
-	if err := sum.compare(j, d); err != nil {
+	if err := sum.compare(context.WithoutCancel(ctx), j, d); err != nil {
 		return fmt.Errorf("compare the journal with what was received: %w", err)
 	}
 	sum.took = time.Since(began)

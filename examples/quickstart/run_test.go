@@ -1,14 +1,12 @@
 package main
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -58,8 +56,7 @@ func TestItGoesOnAfterBeingKilledAtAnyMoment(t *testing.T) {
 	require.Equal(t, "3,999", p.row(t, "events persisted")[1], "every command is persisted once")
 	require.Equal(t, "0", p.row(t, "out of order")[1])
 	require.Contains(t, p.stdout.String(), "were received, in order")
-	duplicates, err := strconv.Atoi(strings.ReplaceAll(p.row(t, "duplicates")[1], ",", ""))
-	require.NoError(t, err)
+	duplicates := number(t, p.row(t, "duplicates")[1])
 	require.LessOrEqual(t, duplicates, kills*maxUnsaved)
 	t.Logf("%d duplicates after %d kills", duplicates, kills)
 }
@@ -97,19 +94,37 @@ type sink struct {
 	ids      []string
 	status   int
 	received chan struct{}
+	// answer, if it is not nil, is closed when requests may be answered.
+	answer chan struct{}
 }
 
 func newSink(t *testing.T, status int) *sink {
-	s := &sink{status: status, received: make(chan struct{}, 1000)}
+	s := &sink{status: status}
+	s.serve(t)
+	return s
+}
+
+// newStuckSink takes requests and answers none of them before the test ends.
+func newStuckSink(t *testing.T) *sink {
+	s := &sink{status: http.StatusOK, answer: make(chan struct{})}
+	s.serve(t)
+	t.Cleanup(func() { close(s.answer) }) // before the server is closed, which waits
+	return s
+}
+
+func (s *sink) serve(t *testing.T) {
+	s.received = make(chan struct{}, 1000)
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
-		defer s.mu.Unlock()
 		s.ids = append(s.ids, r.Header.Get("Ce-Id"))
-		w.WriteHeader(s.status)
+		s.mu.Unlock()
 		s.received <- struct{}{}
+		if s.answer != nil {
+			<-s.answer
+		}
+		w.WriteHeader(s.status)
 	}))
 	t.Cleanup(s.Close)
-	return s
 }
 
 func TestEventsGoToAURL(t *testing.T) {
@@ -141,29 +156,6 @@ func TestAnEventThatIsRejectedForGoodIsParked(t *testing.T) {
 	p.ends(t, 1)
 	require.Equal(t, []string{"1"}, p.row(t, "events parked"))
 	require.Contains(t, p.stdout.String(), "1 events were given up on, such as o-1/1: POST "+s.URL+": 422")
-}
-
-func TestASignalStopsInGoodOrder(t *testing.T) {
-	data, s := t.TempDir(), newSink(t, http.StatusOK)
-	commands, input, err := os.Pipe() // it stays open: there might be more commands
-	require.NoError(t, err)
-	defer input.Close()
-	p := quickstart(t, commands, "-data", data, "-input", "-", "-url", s.URL)
-	for n := range 10 {
-		_, err := fmt.Fprintf(input, `{"order":"o-%d","command":"place"}`+"\n", n)
-		require.NoError(t, err)
-	}
-	for range 10 {
-		<-s.received
-	}
-	require.NoError(t, p.Process.Signal(os.Interrupt))
-	p.ends(t, 1)
-	require.Contains(t, p.stdout.String(), "stopped by a signal: not all commands were taken; run again to go on")
-	require.Equal(t, []string{"10", "10"}, p.row(t, "events persisted"))
-
-	p = quickstart(t, nil, "-data", data, "-input", os.DevNull, "-url", s.URL)
-	p.ends(t, 0)
-	require.Len(t, s.ids, 10, "the offsets were saved: nothing is sent again")
 }
 
 func TestTwoRunsDoNotShareAFolder(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	outboxv1 "github.com/protoactor-contrib/protoactor-outbox/proto/outbox/v1"
 
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
+	"github.com/protoactor-contrib/protoactor-outbox/persistence/sqlite"
 )
 
 // summary is how a run ended.
@@ -29,8 +31,9 @@ type summary struct {
 	// before and after are the receipts, where the receiver is ours.
 	ours          bool
 	before, after receipts
-	// notReceived counts the journal's events that were never received.
-	notReceived int64
+	// left counts the journal's events that were never received or, where the receiver is not ours, that are not
+	// saved as published.
+	left int64
 
 	complaints []string
 	// early says that the run ended before everything was done, so that something may rightly be left.
@@ -55,18 +58,28 @@ func (s *summary) interrupted(ctx context.Context, err error, what string) {
 	s.complain("%s: %v", what, err)
 }
 
-// compare reads the journal and, where the receiver is ours, holds what it has received against it.
-func (s *summary) compare(j query.Journal, d *destination) error {
+// compare reads the journal and holds against it what was received or, where the receiver is not ours, what the outbox
+// has saved. The outbox must have stopped.
+func (s *summary) compare(ctx context.Context, j *sqlite.Journal, d *destination) error {
+	saved, err := j.Load(ctx, "outbox/"+d.outbox)
+	if err != nil {
+		return err
+	}
 	if s.ours = d.receiver != nil; s.ours {
-		var err error
 		if s.after, err = readReceipts(d.log); err != nil {
 			return err
 		}
 		s.before = d.before
 	}
+	isLeft := func(e *query.Event) bool {
+		if s.ours {
+			return !s.after.streams[e.PersistenceID].has(e.SequenceNumber)
+		}
+		return !published(&saved.Keep, e)
+	}
 	refusal := string((&shopv1.CommandRefused{}).ProtoReflect().Descriptor().FullName())
 	for after, more := query.Offset(0), true; more; {
-		page, err := j.Events(context.Background(), after, query.Filter{}, query.Limits{Events: 1000})
+		page, err := j.Events(ctx, after, query.Filter{}, query.Limits{Events: 1000})
 		if err != nil {
 			return err
 		}
@@ -79,8 +92,8 @@ func (s *summary) compare(j query.Journal, d *destination) error {
 			if e.Type == refusal {
 				s.refusals++
 			}
-			if !s.after.streams[e.PersistenceID].has(e.SequenceNumber) {
-				s.notReceived++
+			if isLeft(e) {
+				s.left++
 			}
 		}
 		after, more = page.Next, page.More
@@ -89,16 +102,24 @@ func (s *summary) compare(j query.Journal, d *destination) error {
 	return nil
 }
 
+// published reports whether an outbox has saved that it need not publish the event any more.
+func published(k *query.Keep, e *query.Event) bool {
+	if next, held := k.Held[e.PersistenceID]; held {
+		return e.SequenceNumber < next
+	}
+	return e.Offset <= k.Watermark || slices.Contains(k.Parked, query.Pointer{PersistenceID: e.PersistenceID, SequenceNumber: e.SequenceNumber})
+}
+
 // judge complains of what must not be.
 func (s *summary) judge() {
+	switch {
+	case s.left > 0 && s.early:
+		s.complain("%s events are still to be published: run again", humanize.Comma(s.left))
+	case s.left > 0 && s.ours:
+		s.complain("LOST: %s events were not received", humanize.Comma(s.left))
+	}
 	if s.ours {
-		switch {
-		case s.notReceived > 0 && s.early:
-			s.complain("%s events are still to be published: run again", humanize.Comma(s.notReceived))
-		case s.notReceived > 0:
-			s.complain("LOST: %s events were not received", humanize.Comma(s.notReceived))
-		}
-		if unknown := s.after.distinct() - (s.events - s.notReceived); unknown > 0 {
+		if unknown := s.after.distinct() - (s.events - s.left); unknown > 0 {
 			s.complain("%s events were received that the journal does not have", humanize.Comma(unknown))
 		}
 		if s.after.outOfOrder > 0 {

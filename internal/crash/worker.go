@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -15,73 +12,40 @@ import (
 	"github.com/protoactor-contrib/protoactor-outbox/actor/publisher"
 	"github.com/protoactor-contrib/protoactor-outbox/actor/publisher/webhook"
 	"github.com/protoactor-contrib/protoactor-outbox/outbox"
-	"github.com/protoactor-contrib/protoactor-outbox/persistence/journal"
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/sqlite"
 )
 
 const (
-	// Few entities, so that events of one wait for each other.
-	entities = 8
-	writers  = 6
+	// OutboxKey is where the worker's outbox keeps its offsets.
+	OutboxKey  = "outbox/" + outboxName
+	outboxName = "crash"
 
-	// answerTimeout bounds one write, finishTimeout the publishing of all that is left.
-	answerTimeout = 30 * time.Second
+	// finishTimeout bounds the publishing of all that is left, drainTimeout a drain.
 	finishTimeout = 2 * time.Minute
+	drainTimeout  = 10 * time.Second
 )
 
-// Job is what a worker has to do.
-type Job struct {
-	// Journal is the path of the SQLite file.
-	Journal string
-	// URL is where the outbox publishes to.
-	URL string
-	// Life makes what this worker writes different from what others write.
-	Life int
-	// MaxUnsaved is the outbox's.
-	MaxUnsaved int
-	// Finish says to write nothing, publish what is left, and end; otherwise the worker writes until it is killed.
-	Finish bool
-}
-
-// Ack is a write that was acknowledged to the application: from then on, it must not be lost.
-type Ack struct {
-	PersistenceID  string
-	SequenceNumber int64
-	Payload        string
-}
-
-func (a Ack) String() string {
-	return fmt.Sprintf("%s %d %s", a.PersistenceID, a.SequenceNumber, a.Payload)
-}
-
-// ParseAck reads what String has written.
-func ParseAck(line string) (Ack, error) {
-	fields := strings.Fields(line)
-	if len(fields) != 3 {
-		return Ack{}, fmt.Errorf("%q is no acknowledgement", line)
-	}
-	n, err := strconv.ParseInt(fields[1], 10, 64)
-	if err != nil {
-		return Ack{}, fmt.Errorf("%q is no acknowledgement: %w", line, err)
-	}
-	return Ack{PersistenceID: fields[0], SequenceNumber: n, Payload: fields[2]}, nil
-}
-
-// Work is a worker process: persistent actors, an outbox, and writers that write as fast as they can and print each
-// acknowledged write to out, one line each, unbuffered. It returns when the job is finished, or with what kept it
+// Work is a worker process: persistent actors, writers that have them persist events, and an outbox. It reports to out
+// each acknowledged write and each place that it comes to. It returns when the job is finished, or with what kept it
 // from going on.
 func Work(ctx context.Context, job Job, out io.Writer) (err error) {
-	j, err := sqlite.Open(ctx, job.Journal)
+	r := &reporter{out: out, job: job}
+	var file *sqlite.Journal
+	err = r.around(ctx, Opening, Opened, 0, func() (err error) {
+		file, err = sqlite.Open(ctx, job.Journal)
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, j.Close()) }()
+	defer func() { err = errors.Join(err, file.Close()) }()
+	j := watched{file, r}
 	hook, err := webhook.New(job.URL)
 	if err != nil {
 		return err
 	}
 	defer hook.Close()
-	props, err := outbox.Props("crash", j, publisher.Props(hook), outbox.WithMaxUnsaved(job.MaxUnsaved))
+	props, err := outbox.Props(outboxName, j, publisher.Props(hook), outbox.WithMaxUnsaved(job.MaxUnsaved))
 	if err != nil {
 		return err
 	}
@@ -91,22 +55,39 @@ func Work(ctx context.Context, job Job, out io.Writer) (err error) {
 	if job.Finish {
 		return finish(ctx, client)
 	}
+	w, err := newWriting(system.Root, j, r)
+	if err != nil {
+		return err
+	}
+	return live(ctx, client, w)
+}
 
-	ctx, cancel := context.WithCancelCause(ctx)
+// live writes and publishes until the worker is killed. It returns what went wrong.
+func live(ctx context.Context, client *outbox.Client, w *writing) error {
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	job := w.reporter.job
 	go func() {
-		cancel(fmt.Errorf("the outbox has stopped: %w", client.Wait(ctx)))
-	}()
-	entityProps := actor.PropsFromProducer(newEntity, actor.WithReceiverMiddleware(journal.Using(j)))
-	pids := make([]*actor.PID, entities)
-	for i := range pids {
-		if pids[i], err = system.Root.SpawnNamed(entityProps, fmt.Sprintf("entity-%d", i)); err != nil {
-			return err
+		if err := client.Wait(ctx); err != nil || job.DrainAfter == 0 {
+			fail(errors.Join(errors.New("the outbox has stopped"), err))
 		}
+	}()
+	writing, rest := context.WithCancel(ctx)
+	defer rest()
+	rested := w.start(writing, fail)
+	select {
+	case <-w.enough:
+		if job.Rest {
+			rest()
+			<-rested
+		}
+		err := w.reporter.around(ctx, DrainBegins, Drained, 0, func() error { return client.Drain(ctx, drainTimeout) })
+		if err != nil {
+			return fmt.Errorf("drain: %w", err)
+		}
+		<-ctx.Done()
+	case <-ctx.Done():
 	}
-	for w := range writers {
-		go func() { cancel(write(ctx, system.Root, pids, fmt.Sprintf("%d.%d", job.Life, w), out)) }()
-	}
-	<-ctx.Done()
 	return context.Cause(ctx)
 }
 
@@ -118,23 +99,8 @@ func finish(ctx context.Context, client *outbox.Client) error {
 		status, statusErr := client.Status(context.WithoutCancel(ctx))
 		return errors.Join(fmt.Errorf("flush: %w: %v", err, status), statusErr)
 	}
-	if err := client.Drain(ctx, 10*time.Second); err != nil {
+	if err := client.Drain(ctx, drainTimeout); err != nil {
 		return fmt.Errorf("drain: %w", err)
 	}
 	return nil
-}
-
-// write has entities, at random, persist payloads that occur only once.
-func write(ctx context.Context, root *actor.RootContext, pids []*actor.PID, name string, out io.Writer) error {
-	for n := 1; ctx.Err() == nil; n++ {
-		payload := fmt.Sprintf("%s.%d", name, n)
-		answer, err := root.RequestFuture(pids[rand.IntN(len(pids))], &persist{payload}, answerTimeout).Result()
-		if err != nil {
-			return fmt.Errorf("write %s: %w", payload, err)
-		}
-		if _, err := fmt.Fprintln(out, answer); err != nil {
-			return err
-		}
-	}
-	return ctx.Err()
 }

@@ -1,14 +1,17 @@
 package crash_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -41,9 +44,13 @@ func work(encoded string) error {
 type worker struct {
 	cmd    *exec.Cmd
 	stderr bytes.Buffer
-	acks   []crash.Ack
-	failed error
 	read   chan struct{} // closed when stdout has ended
+
+	mu     sync.Mutex
+	acks   []crash.Ack
+	steps  []crash.Step
+	failed error
+	news   chan struct{} // has room for one: there are new steps
 }
 
 func startWorker(t *testing.T, job crash.Job) *worker {
@@ -52,8 +59,9 @@ func startWorker(t *testing.T, job crash.Job) *worker {
 	require.NoError(t, err)
 	binary, err := os.Executable()
 	require.NoError(t, err)
-	w := &worker{cmd: exec.Command(binary), read: make(chan struct{})}
-	w.cmd.Env = append(os.Environ(), jobEnv+"="+string(encoded))
+	w := &worker{cmd: exec.Command(binary), read: make(chan struct{}), news: make(chan struct{}, 1)}
+	// With the race detector, each process would otherwise wait a second before it ends.
+	w.cmd.Env = append(os.Environ(), jobEnv+"="+string(encoded), "GORACE=atexit_sleep_ms=10")
 	w.cmd.Stderr = &w.stderr
 	stdout, err := w.cmd.StdoutPipe()
 	require.NoError(t, err)
@@ -61,28 +69,87 @@ func startWorker(t *testing.T, job crash.Job) *worker {
 	t.Cleanup(func() { _ = w.cmd.Process.Kill() })
 	go func() {
 		defer close(w.read)
-		for lines := bufio.NewScanner(stdout); lines.Scan(); {
-			ack, err := crash.ParseAck(lines.Text())
-			if err != nil {
-				w.failed = err
-				continue
-			}
-			w.acks = append(w.acks, ack)
+		for reports := json.NewDecoder(stdout); w.hear(reports); {
 		}
 	}()
 	return w
 }
 
-// kill kills the worker with SIGKILL, and returns the writes that it had acknowledged. A worker that has ended by
-// itself fails the test.
-func (w *worker) kill(t *testing.T) []crash.Ack {
+// hear reads one report; false if there are no more.
+func (w *worker) hear(reports *json.Decoder) bool {
+	var r crash.Report
+	err := reports.Decode(&r)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case errors.Is(err, io.EOF):
+		return false
+	case err != nil:
+		w.failed = err
+		return false
+	case r.Ack != nil:
+		w.acks = append(w.acks, *r.Ack)
+	case r.Step != nil:
+		w.steps = append(w.steps, *r.Step)
+		select {
+		case w.news <- struct{}{}:
+		default:
+		}
+	}
+	return true
+}
+
+// patience is how long a worker may take to come anywhere.
+const patience = 30 * time.Second
+
+// comesTo waits until the worker has come to a place for the nth time.
+func (w *worker) comesTo(t *testing.T, place crash.Place, nth int) {
+	t.Helper()
+	for {
+		w.mu.Lock()
+		times := 0
+		for _, s := range w.steps {
+			if s.Place == place {
+				times++
+			}
+		}
+		w.mu.Unlock()
+		if times >= nth {
+			return
+		}
+		w.within(t, w.news, fmt.Sprintf("come to %q for the %d. time", place, nth))
+	}
+}
+
+// within waits, not forever, for something that the worker does.
+func (w *worker) within(t *testing.T, happens <-chan struct{}, what string) {
+	t.Helper()
+	select {
+	case <-happens:
+	case <-w.read:
+		t.Fatalf("it has ended before it could %s: %s", what, w.end())
+	case <-time.After(patience):
+		w.kill(t)
+		t.Fatalf("it did not %s within %v; its last steps: %v; its stderr: %s", what, patience, w.steps[max(0, len(w.steps)-20):], &w.stderr)
+	}
+}
+
+// end is what a worker has to say that has ended.
+func (w *worker) end() string {
+	err := w.cmd.Wait()
+	return fmt.Sprintf("%v: %s", err, &w.stderr)
+}
+
+// kill kills the worker with SIGKILL, and returns what it had reported. A worker that has ended by itself fails the
+// test.
+func (w *worker) kill(t *testing.T) ([]crash.Ack, []crash.Step) {
 	t.Helper()
 	require.NoError(t, w.cmd.Process.Kill(), "it has ended before: %s", &w.stderr)
 	<-w.read
 	_ = w.cmd.Wait()
 	require.Equal(t, -1, w.cmd.ProcessState.ExitCode(), "it has ended by itself: %s", &w.stderr)
 	w.wasSound(t)
-	return w.acks
+	return w.acks, w.steps
 }
 
 // finish waits for a worker that ends by itself.

@@ -1,0 +1,26 @@
+package crash
+
+// Job is what a worker has to do.
+type Job struct {
+	// Journal is the path of the SQLite file.
+	Journal string
+	// URL is where the outbox publishes to.
+	URL string
+	// Life makes what this worker writes different from what others write.
+	Life int
+	// MaxUnsaved is the outbox's.
+	MaxUnsaved int
+
+	// WaitAt is the place at which the worker waits for its end, when it comes there for the Nth time; 0: never. What
+	// else goes on in the worker, goes on.
+	WaitAt Place
+	Nth    int
+
+	// DrainAfter is the number of acknowledged writes after which the worker drains its outbox; 0: never.
+	DrainAfter int
+	// Rest says that the writers have stopped by then; otherwise they go on writing, during the drain and after it.
+	Rest bool
+
+	// Finish says to write nothing, publish what is left, and end; otherwise the worker writes until it is killed.
+	Finish bool
+}

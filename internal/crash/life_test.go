@@ -1,0 +1,89 @@
+package crash_test
+
+import (
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/protoactor-contrib/protoactor-outbox/internal/crash"
+)
+
+// life is one worker process, from its start to its kill.
+type life struct {
+	moment
+	job   crash.Job
+	nth   int
+	pause time.Duration
+	slow  time.Duration
+
+	acks  []crash.Ack
+	steps []crash.Step
+	// received counts the events that this life was the first or a later one to deliver.
+	received int
+	// again counts those of them that a later life delivered once more.
+	again int
+	// left says how the kill has left what it was to hit: the offsets or the file.
+	left string
+}
+
+// draw plans a life.
+func draw(random *rand.Rand, m moment, file string, number int) *life {
+	l := &life{
+		moment: m,
+		// A small MaxUnsaved is where the bound bites, and saves are many; a slow world has more in the air.
+		job:   crash.Job{Journal: file, Life: number, MaxUnsaved: pick(random, 16, 64, 256)},
+		slow:  pick(random, 0, 20*time.Millisecond, 80*time.Millisecond),
+		pause: time.Duration(random.Int64N(int64(m.pause))),
+	}
+	if m.times > 0 {
+		l.nth = 1 + random.IntN(m.times)
+	}
+	if m.waits {
+		l.job.WaitAt, l.job.Nth = m.place, l.nth
+	}
+	if m.prepare != nil {
+		m.prepare(&l.job, random)
+	}
+	return l
+}
+
+// hit reports whether the kill has hit what it was meant for: a moment that has begun and had not ended. Where that is
+// not a matter of luck, it has.
+func (l *life) hit() bool {
+	if l.begins == "" {
+		return true
+	}
+	open := 0
+	for _, s := range l.steps {
+		switch s.Place {
+		case l.begins:
+			open++
+		case l.ended:
+			open--
+		}
+	}
+	return open > 0
+}
+
+// cameTo reports whether the worker has come to a place.
+func (l *life) cameTo(place crash.Place) bool {
+	return slices.ContainsFunc(l.steps, func(s crash.Step) bool { return s.Place == place })
+}
+
+// mayRepeat is how many of the events that it delivered later lives may deliver again.
+func (l *life) mayRepeat() int {
+	if l.cameTo(crash.Drained) {
+		return 0 // a drain has saved what it has published, and nothing was published after it
+	}
+	return l.job.MaxUnsaved
+}
+
+// last is the greatest number that was reported for a place, 0 if it never was.
+func (l *life) last(place crash.Place) (number int64) {
+	for _, s := range l.steps {
+		if s.Place == place {
+			number = max(number, s.Number)
+		}
+	}
+	return number
+}

@@ -1,0 +1,105 @@
+package crash_test
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/protoactor-contrib/protoactor-outbox/internal/crash"
+)
+
+// moment is when a worker is killed: some time after it has come to a place.
+type moment struct {
+	name string
+	// place is where the worker comes to first, and times how often at most; "" is its start.
+	place crash.Place
+	times int
+	// waits has the worker wait there, so that the kill hits that very place, whatever else goes on meanwhile.
+	waits bool
+	// pause is the longest time until the kill.
+	pause time.Duration
+	// prepare adds to the job; nil: nothing.
+	prepare func(*crash.Job, *rand.Rand)
+	// begins and ended are the places between which the kill is meant to hit; "" where there are none.
+	begins, ended crash.Place
+}
+
+// received is a place of the world's: the worker's first event has arrived there.
+const received crash.Place = "received"
+
+// opening is the first moment in the life of a journal: while the file is made, which takes some time.
+func opening(takes time.Duration) moment {
+	return moment{
+		name: "making the file", place: crash.Opening, times: 1, pause: takes * 3 / 4,
+		begins: crash.Opening, ended: crash.Opened,
+	}
+}
+
+// moments are all others: those of a worker whose file was made.
+var moments = []moment{
+	{name: "at the start", pause: 300 * time.Millisecond},
+	{name: "at any time", place: crash.Opened, times: 1, pause: time.Second},
+	{name: "just recovered", place: crash.Acquired, times: 1, pause: 20 * time.Millisecond},
+	{name: "first published", place: received, times: 1, pause: 20 * time.Millisecond},
+	{
+		name: "in an append", place: crash.AppendBegins, times: 40, pause: 2 * time.Millisecond,
+		begins: crash.AppendBegins, ended: crash.Appended,
+	},
+	{name: "after an append", place: crash.Appended, times: 20, waits: true, pause: 10 * time.Millisecond},
+	{
+		name: "before a save", place: crash.SaveBegins, times: 2, waits: true, pause: 150 * time.Millisecond,
+		prepare: savingOften, begins: crash.SaveBegins, ended: crash.Saved,
+	},
+	{
+		name: "in a save", place: crash.SaveBegins, times: 2, pause: 10 * time.Millisecond,
+		prepare: savingOften, begins: crash.SaveBegins, ended: crash.Saved,
+	},
+	{
+		name: "after a save", place: crash.Saved, times: 2, waits: true, pause: 150 * time.Millisecond,
+		prepare: savingOften,
+	},
+	{
+		name: "in a drain, at rest", place: crash.DrainBegins, times: 1, pause: 40 * time.Millisecond,
+		prepare: func(job *crash.Job, random *rand.Rand) { job.DrainAfter, job.Rest = 1+random.IntN(20), true },
+		begins:  crash.DrainBegins, ended: crash.Drained,
+	},
+	{
+		name: "in a drain, writing", place: crash.DrainBegins, times: 1, pause: 40 * time.Millisecond,
+		prepare: func(job *crash.Job, random *rand.Rand) { job.DrainAfter = 1 + random.IntN(20) },
+		begins:  crash.DrainBegins, ended: crash.Drained,
+	},
+}
+
+// savingOften: a small budget has to be saved often, and is soon used up while a save waits.
+func savingOften(job *crash.Job, random *rand.Rand) { job.MaxUnsaved = pick(random, 16, 64) }
+
+// await waits for the moment in a worker's life.
+func (m moment) await(t *testing.T, w *worker, nth int, first <-chan struct{}, pause time.Duration) {
+	t.Helper()
+	switch m.place {
+	case "":
+	case received:
+		w.within(t, first, "publish")
+	default:
+		w.comesTo(t, m.place, nth)
+	}
+	time.Sleep(pause)
+}
+
+// moments are dealt like cards: in random order, and none again before all were.
+type deck struct {
+	random *rand.Rand
+	left   []moment
+}
+
+func (d *deck) deal() moment {
+	if len(d.left) == 0 {
+		d.left = append(d.left, moments...)
+		d.random.Shuffle(len(d.left), func(i, k int) { d.left[i], d.left[k] = d.left[k], d.left[i] })
+	}
+	m := d.left[0]
+	d.left = d.left[1:]
+	return m
+}
+
+func pick[T any](random *rand.Rand, from ...T) T { return from[random.IntN(len(from))] }

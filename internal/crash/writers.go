@@ -1,0 +1,97 @@
+package crash
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/protoactor-contrib/protoactor-outbox/persistence/journal"
+)
+
+const (
+	// More entities than writers, so that events of many are on their way; not so many that none waits for another.
+	entities = 24
+	writers  = 8
+
+	// answerTimeout bounds one write.
+	answerTimeout = 30 * time.Second
+)
+
+// writing is what the application does: its writers have entities persist events, as fast as they can.
+type writing struct {
+	root     *actor.RootContext
+	entities []*actor.PID
+	reporter *reporter
+
+	// enough is closed when as many writes were acknowledged as a drain waits for.
+	enough  chan struct{}
+	mu      sync.Mutex
+	missing int
+}
+
+func newWriting(root *actor.RootContext, store journal.Store, r *reporter) (*writing, error) {
+	w := &writing{root: root, reporter: r, enough: make(chan struct{}), missing: r.job.DrainAfter}
+	props := actor.PropsFromProducer(newEntity, actor.WithReceiverMiddleware(journal.Using(store)))
+	for i := range entities {
+		pid, err := root.SpawnNamed(props, fmt.Sprintf("entity-%d", i))
+		if err != nil {
+			return nil, err
+		}
+		w.entities = append(w.entities, pid)
+	}
+	return w, nil
+}
+
+// start lets the writers write until ctx ends or one of them fails, which is told. rested is closed when all have
+// stopped.
+func (w *writing) start(ctx context.Context, failed func(error)) (rested <-chan struct{}) {
+	var (
+		running sync.WaitGroup
+		done    = make(chan struct{})
+	)
+	for n := range writers {
+		running.Go(func() {
+			if err := w.write(ctx, fmt.Sprintf("%d.%d", w.reporter.job.Life, n)); err != nil {
+				failed(err)
+			}
+		})
+	}
+	go func() {
+		running.Wait()
+		close(done)
+	}()
+	return done
+}
+
+// write has entities, at random, persist payloads that occur only once.
+func (w *writing) write(ctx context.Context, name string) error {
+	for n := 1; ctx.Err() == nil; n++ {
+		payload := fmt.Sprintf("%s.%d", name, n)
+		entity := w.entities[rand.IntN(len(w.entities))]
+		answer, err := w.root.RequestFuture(entity, &persist{payload}, answerTimeout).Result()
+		if err != nil {
+			return fmt.Errorf("write %s: %w", payload, err)
+		}
+		ack, ok := answer.(Ack)
+		if !ok {
+			return fmt.Errorf("write %s: the answer is %v", payload, answer)
+		}
+		if err := w.reporter.report(Report{Ack: &ack}); err != nil {
+			return err
+		}
+		w.count()
+	}
+	return nil
+}
+
+func (w *writing) count() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.missing--; w.missing == 0 {
+		close(w.enough)
+	}
+}
