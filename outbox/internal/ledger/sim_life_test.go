@@ -47,6 +47,7 @@ type life struct {
 	heldAtStart         int
 	steps               int
 	input               Input // of the present step
+	model               *model
 }
 
 // simSave is a snapshot on its way to the store.
@@ -85,6 +86,7 @@ func (lf *life) step(in Input) {
 		s.failf("L%d goes on although its save was fenced", lf.no)
 	}
 	lf.checkState()
+	lf.model.follow(s.clock(), in, effects)
 	lf.arm()
 }
 
