@@ -11,7 +11,7 @@ func (m *model) heldCount() (n int) {
 }
 
 // place reports whether one more id may be held. Those who do not pin the watermark may use half of the places, with
-// the ids that are ahead.
+// the ids that are ahead; one of these has a place.
 func (m *model) place(st *modelStream, pins bool) bool {
 	ahead := 0
 	for _, st := range m.streams {
@@ -47,7 +47,7 @@ func (m *model) holdable(st *modelStream) string {
 		}
 	case m.alive && st.failing && !m.outage.on && m.inFlight(st.id) == 0,
 		front && !m.sent[m.window[0].key()] && (exhausted || !room && !m.lanes[m.laneOf(st.id)]):
-		if !m.place(st, false) {
+		if !m.place(st, st.aheadIn == m.steps) { // it may have been held before the watermark moved
 			return "there is no place"
 		}
 	default:

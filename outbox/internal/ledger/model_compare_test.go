@@ -35,7 +35,7 @@ func booksOf(l *Ledger) books {
 	b := books{
 		Phase: l.phase, Position: l.feed.position, Watermark: l.window.watermark, Anchor: l.window.anchor,
 		Window: l.window.len(), Streams: len(l.streams), Held: len(l.held), Ahead: len(l.ahead), Failing: len(l.failing),
-		Batches: len(l.batches), Unsaved: l.unsaved, Recordable: l.recordable, Outage: l.outage.on, Blamed: l.outage.blamed,
+		Batches: len(l.batches), Unsaved: l.unsaved, Recordable: l.recordable, Outage: l.outage.on, Blamed: len(l.outage.blamed),
 		Published: l.published, Skipped: l.skipped, Rewinds: l.rewinds, Paused: l.paused, Rewinding: l.rewind.on,
 		Parked: len(l.parked.events), Unresolved: l.parked.open, Waiting: len(l.saves.waiting), Redrives: len(l.redrive.jobs),
 	}
@@ -129,7 +129,7 @@ func (m *model) compare() {
 	if s := &m.saves; s.due && !m.now.Before(s.latest) {
 		m.disagree("a save is due")
 	}
-	if m.steps++; m.steps%compareStreamsEvery == 0 {
+	if m.steps%compareStreamsEvery == 0 {
 		m.compareStreams()
 	}
 }

@@ -93,7 +93,9 @@ func (m *model) advance() {
 		return
 	}
 	for _, st := range m.streams {
-		st.ahead = st.ahead && st.aheadOffset > m.watermark
+		if st.ahead && st.aheadOffset <= m.watermark {
+			st.ahead, st.aheadIn = false, m.steps
+		}
 	}
 	m.dropResolved()
 	m.forget()

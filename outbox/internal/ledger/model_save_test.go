@@ -121,9 +121,9 @@ func (m *model) allowSave(e Save) {
 	s.due = false
 	p := &modelSave{index: s.index, watermark: m.watermark, until: m.now.Add(m.cfg.SaveTimeout)}
 	s.pending, s.changed, s.dirtySince, s.movedSince = p, false, time.Time{}, time.Time{}
+	m.rewind.begun = m.rewindReady()
 	m.checkSnapshot(e.Snapshot)
-	if m.rewindReady() {
-		m.rewind.begun = true
+	if m.rewind.begun {
 		p.watermark, p.rewind = m.rewind.to, true
 		return
 	}
@@ -146,7 +146,7 @@ func (m *model) snapshot() Snapshot {
 		Watermark: m.watermark, Anchor: m.anchor, Parked: m.parked,
 		Published: m.published, Skipped: m.skipped, Rewinds: m.rewinds, Paused: m.paused,
 	}
-	if m.rewindReady() {
+	if m.rewind.begun {
 		s.Watermark, s.Anchor, s.Held = m.rewind.to, Pointer{}, m.heldBelow(m.rewind.to)
 		s.Rewinds++
 		s.Parked = slices.DeleteFunc(slices.Clone(m.parked), func(p ParkedEvent) bool { return p.Resolution != Unresolved })

@@ -29,6 +29,7 @@ type modelStream struct {
 	ahead       bool
 	aheadNext   int64
 	aheadOffset query.Offset
+	aheadIn     int // the step in which it last was
 }
 
 // modelEvent is an event in memory.

@@ -86,6 +86,7 @@ func (m *model) follow(now time.Time, in Input, effects []Effect) {
 		return
 	}
 	m.now, m.effects = now, effects
+	m.steps++
 	m.notices, m.replies, m.given = m.notices[:0], m.replies[:0], m.given[:0]
 	m.alive, m.judged, m.end = false, false, nil
 	if m.phase == recovering {

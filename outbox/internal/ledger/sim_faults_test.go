@@ -201,6 +201,8 @@ const (
 	statRewound
 	statPaused
 	statPausedOrResumed
+	statMissing
+	statDeleted
 )
 
 var statisticNames = [...]string{
@@ -213,6 +215,7 @@ var statisticNames = [...]string{
 	"awaited a parked event", "cancelled", "trimmed", "budget full", "window full", "stubborn id",
 	"event hidden by the feed", "gap", "begin at the end", "skipped by rule", "skipped by an operator", "awaited a skipped event",
 	"stuck", "retry now", "conflict", "redrive", "redriven", "redrive failed", "rewound", "paused", "paused or resumed",
+	"missing", "deleted",
 }
 
 func (st *statistics) add(other *statistics) {
