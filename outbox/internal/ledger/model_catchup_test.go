@@ -61,6 +61,9 @@ func (m *model) hold(st *modelStream, through int64) {
 	m.saves.changed = true
 	st.ahead = false
 	st.held, st.verified, st.through = true, true, through
+	if m.gapped == st {
+		m.gapped = nil
+	}
 	if len(st.events) > 0 {
 		st.settledOffset = max(st.settledOffset, st.events[0].Offset-1)
 		st.next = st.events[0].SequenceNumber
@@ -96,7 +99,9 @@ func (m *model) allowRejoin(id string) {
 		m.disagree("%s rejoins the feed, but has not caught up", id)
 	}
 	st.held, st.verified, st.active, st.failing, st.through = false, false, false, false, 0
-	st.last = max(st.last, st.next-1)
+	if st.next > st.last+1 {
+		st.last, st.lastOffset = st.next-1, st.settledOffset
+	}
 	m.saves.changed = true
 	if st.settledOffset > m.watermark {
 		st.ahead, st.aheadNext, st.aheadOffset = true, st.next, st.settledOffset

@@ -15,24 +15,27 @@ func (m *model) feedPage(in FeedPage) {
 		m.position = in.Page.Events[i].Offset
 	}
 	m.position = in.Page.Next
+	if m.position >= m.gapAt {
+		m.gapped = nil // it was shown after all, or there is nothing to be shown any more
+	}
 }
 
 // show takes an event of the feed. It reports whether there was a place for it.
 func (m *model) show(e *query.Event) bool {
 	st, seq := m.streams[e.PersistenceID], e.SequenceNumber
 	if st != nil && !st.held && seq > max(st.last+1, st.next) && m.cfg.contiguous() {
-		return m.gap(st, seq)
+		return m.gap(st, e)
 	}
 	switch {
 	case m.isGivenUp(e):
 		if st != nil {
-			st.last = max(st.last, seq)
+			st.saw(e)
 		}
 		return true
 	case st == nil:
 		st = m.newStream(e.PersistenceID, seq)
 	case seq < st.next:
-		st.last = max(st.last, seq)
+		st.saw(e)
 		return true
 	case st.held:
 		st.through = max(st.through, seq)
@@ -43,6 +46,7 @@ func (m *model) show(e *query.Event) bool {
 	if len(m.window) == 0 {
 		m.frontSince = m.now
 	}
+	st.saw(e)
 	m.window = append(m.window, st.push(e, true))
 	hot := len(st.events) > m.cfg.Window.Events/4 || st.bytes() > m.cfg.Window.Bytes/4
 	if hot && len(m.window) > len(st.events) && !m.outage.on && m.place(st, false) {
@@ -52,14 +56,15 @@ func (m *model) show(e *query.Event) bool {
 	return true
 }
 
-// gap holds an id of which the feed has left out an event.
-func (m *model) gap(st *modelStream, through int64) bool {
+// gap holds an id of which the feed has left out an event. While there is no place, the watermark waits before it.
+func (m *model) gap(st *modelStream, e *query.Event) bool {
 	if !m.place(st, true) {
+		m.gapped, m.gapAt = st, e.Offset
 		return false
 	}
 	missed := max(st.last+1, st.next)
 	m.expectNotice(NoticeHeld, st.id)
-	m.hold(st, through)
+	m.hold(st, e.SequenceNumber)
 	m.due(NoticeGap, st.id, missed)
 	m.expectNotice(NoticeGap, st.id)
 	m.notices = m.notices[:len(m.notices)-1]
@@ -81,12 +86,13 @@ func (m *model) expectNotice(kind NoticeKind, id string) {
 // has shown. While there is something in the window, it stands at an event of it.
 func (m *model) advance() {
 	before := m.watermark
-	for len(m.window) > 0 && (m.window[0].resolved || !m.window[0].inWindow) {
+	missed := func(offset query.Offset) bool { return m.gapped != nil && offset > m.gapped.lastOffset }
+	for len(m.window) > 0 && (m.window[0].resolved || !m.window[0].inWindow) && !missed(m.window[0].Offset) {
 		m.watermark, m.anchor = m.window[0].Offset, m.window[0].Pointer
 		m.window = m.window[1:]
 		m.frontSince = m.now
 	}
-	if len(m.window) == 0 {
+	if len(m.window) == 0 && m.gapped == nil {
 		m.watermark = max(m.watermark, m.position)
 	}
 	if m.watermark == before {

@@ -13,6 +13,7 @@ type modelStream struct {
 	next          int64
 	settledOffset query.Offset
 	last          int64 // shown by the feed
+	lastOffset    query.Offset
 
 	failing, convicted, stuck bool
 	alone                     bool
@@ -52,8 +53,14 @@ func (m *model) newStream(id string, next int64) *modelStream {
 func (st *modelStream) push(e *query.Event, inWindow bool) *modelEvent {
 	ev := &modelEvent{Pointer: pointerTo(e), size: e.Size(), inWindow: inWindow}
 	st.events = append(st.events, ev)
-	st.last = max(st.last, e.SequenceNumber)
 	return ev
+}
+
+// saw notes that the feed has shown an event.
+func (st *modelStream) saw(e *query.Event) {
+	if e.SequenceNumber > st.last {
+		st.last, st.lastOffset = e.SequenceNumber, e.Offset
+	}
 }
 
 func (st *modelStream) front() int64 {
@@ -99,7 +106,7 @@ func (m *model) inFlight(id string) (n int) {
 // forget drops the ids of which nothing needs to be remembered.
 func (m *model) forget() {
 	for id, st := range m.streams {
-		if len(st.events) > 0 || st.held || st.ahead || st.parking || st.failing {
+		if len(st.events) > 0 || st.held || st.ahead || st.parking || st.failing || m.gapped == st {
 			continue
 		}
 		inWindow := false

@@ -32,6 +32,8 @@ type model struct {
 	anchor              Pointer
 	feedRead            modelRead     // unanswered
 	window              []*modelEvent // shown, and not passed by the watermark
+	gapped              *modelStream  // of which the feed has left out an event, while there is no place to hold it
+	gapAt               query.Offset  // of the event that has shown that
 	frontSince          time.Time
 	streams             map[string]*modelStream
 	reads               map[string]modelRead // unanswered, by id
@@ -57,9 +59,9 @@ type model struct {
 	notices []Notice // that are due
 	replies []Reply  // that are due
 	given   []Reply
-	alive   bool     // something was delivered
-	judged  bool     // whether a save and the end are due
-	end     *Stop    // is due
+	alive   bool  // something was delivered
+	judged  bool  // whether a save and the end are due
+	end     *Stop // is due
 	steps   int
 }
 
@@ -171,6 +173,9 @@ func (m *model) recover(in Recovered) {
 	m.published, m.skipped, m.rewinds, m.paused = s.Published, s.Skipped, s.Rewinds, s.Paused
 	m.saves = modelSaves{index: in.Index, watermark: s.Watermark, basing: in.Base}
 	m.restore(s.Held)
+	if in.Token != 0 {
+		m.confirm(confirmation{reply: &Reply{Token: in.Token}}, nil)
+	}
 }
 
 // expire takes what was not answered in time as not answered.

@@ -410,6 +410,9 @@ func (lf *life) countStates() {
 	if l.window.len() == s.cfg.Window.Events {
 		s.stats[statWindowFull]++
 	}
+	if l.feed.gap != nil {
+		s.stats[statGapWithoutPlace]++
+	}
 	if l.parked.open == s.cfg.MaxParked && strings.HasPrefix(l.counters.lastErr, "the parked list is full") {
 		s.stats[statParkedFull]++
 	}

@@ -310,7 +310,8 @@ func (lf *life) readFeed(e ReadFeed) {
 			page.Next = page.Events[n-1].Offset // complete no further than it must be
 			page.More = s.chance(0.5)
 		}
-		if s.phase == turmoil && s.cfg.contiguous() && s.chance(s.faults.hides) {
+		full := len(lf.ledger.held) == s.cfg.MaxHeld // then there is no place for one with a gap
+		if s.phase == turmoil && s.cfg.contiguous() && (s.chance(s.faults.hides) || full && s.faults.hides > 0) {
 			page.Events = s.hide(page.Events)
 		}
 		return FeedPage{Read: e.Read, Page: page}
