@@ -41,6 +41,11 @@ func (m *model) holdable(st *modelStream) string {
 	switch {
 	case st.parking:
 		return "its next event waits for a save"
+	case front && m.drainPinned():
+		m.answer() // those who wait are answered before
+		if !m.place(st, true) {
+			return "there is no place"
+		}
 	case st.stuck, front && m.now.Sub(m.frontSince) >= m.cfg.HoldAfter && (!m.outage.on || !room || exhausted):
 		if !m.place(st, true) {
 			return "there is no place"
@@ -54,6 +59,15 @@ func (m *model) holdable(st *modelStream) string {
 		return "there is no reason"
 	}
 	return ""
+}
+
+// drainPinned reports whether what a drain will not send any more keeps it from recording what is settled behind it.
+func (m *model) drainPinned() bool {
+	behind := false
+	for _, u := range m.unsaved {
+		behind = behind || u.resolved && u.behind > m.watermark
+	}
+	return m.phase == draining && len(m.batches) == 0 && !m.rewind.begun && !m.saves.basing && behind
 }
 
 // hold takes an id out of the feed's way.

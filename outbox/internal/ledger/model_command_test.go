@@ -95,8 +95,12 @@ func (m *model) waiting() (replies []Reply) {
 	return replies
 }
 
-// answer replies to those whose condition has come true.
+// answer replies, once in a step, to those whose condition has come true.
 func (m *model) answer() {
+	if m.told {
+		return
+	}
+	m.told = true
 	m.awaited = slices.DeleteFunc(m.awaited, func(w AwaitSettled) bool {
 		done, err := m.isResolved(w)
 		if done {

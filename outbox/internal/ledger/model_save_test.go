@@ -65,6 +65,11 @@ func (m *model) judge() {
 	}
 	m.judged = true
 	m.answer()
+	if m.drainPinned() {
+		if st := m.streams[m.window[0].PersistenceID]; !st.parking && m.place(st, true) {
+			m.disagree("it drains, and %s keeps it from recording what is settled", st.id)
+		}
+	}
 	m.saves.due = m.saveDue()
 	if m.phase != draining {
 		return

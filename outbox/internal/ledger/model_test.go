@@ -60,6 +60,7 @@ type model struct {
 	replies []Reply  // that are due
 	given   []Reply
 	alive   bool  // something was delivered
+	told    bool  // those who waited were answered
 	judged  bool  // whether a save and the end are due
 	end     *Stop // is due
 	steps   int
@@ -90,7 +91,7 @@ func (m *model) follow(now time.Time, in Input, effects []Effect) {
 	m.now, m.effects = now, effects
 	m.steps++
 	m.notices, m.replies, m.given = m.notices[:0], m.replies[:0], m.given[:0]
-	m.alive, m.judged, m.end = false, false, nil
+	m.alive, m.told, m.judged, m.end = false, false, false, nil
 	if m.phase == recovering {
 		m.takeEarly(in)
 	} else {

@@ -28,7 +28,7 @@ type mutation struct {
 var mutations = []mutation{
 	{
 		"the watermark passes what was sent but not answered", "window.go",
-		"if s.state == waiting {", "if s.state == waiting && !s.sent {",
+		"if s.state == waiting || (", "if (s.state == waiting && !s.sent) || (",
 	},
 	{
 		"the next event overtakes the save of a parked one", "save.go",
