@@ -128,7 +128,7 @@ func (m *model) allowReadStream(e ReadStream) {
 	if m.phase != running || m.halted() {
 		m.disagree("%s is not to be read", e.PersistenceID)
 	}
-	if e.Read == m.life.ledger.redrive.read {
+	if e.Read == m.life.ledger.redrive.read { // the effect does not tell
 		m.allowReadParked(e)
 		return
 	}

@@ -172,14 +172,14 @@ func (m *model) skipCommand(in Skip) {
 		p.Resolution = Skipped
 		m.dropResolved()
 		m.wasSkipped(key)
-		m.confirm(confirmation{reply: reply}, nil)
+		m.confirm(nil, reply)
 	case st == nil || len(st.events) == 0 && !st.held, st.front() != in.SequenceNumber,
 		m.inFlight(st.id) > 0 || m.reads[st.id].id != 0 || st.parking,
 		m.redrive.batch != 0 && m.redrive.key.id == st.id:
 		m.conflict(in.Token)
 	case len(st.events) > 0:
 		m.skip(st)
-		m.confirm(confirmation{reply: reply}, st)
+		m.confirm(st, reply)
 	case in.Offset == 0 || st.attempts == 0 && !st.stuck:
 		m.conflict(in.Token)
 	default: // it is held and not in memory
@@ -189,7 +189,7 @@ func (m *model) skipCommand(in Skip) {
 		}
 		m.acquit(st)
 		m.wasSkipped(key)
-		m.confirm(confirmation{reply: reply}, st)
+		m.confirm(st, reply)
 	}
 }
 
@@ -242,5 +242,5 @@ func (m *model) pauseCommand(token uint64, paused bool, kind NoticeKind) {
 			m.frontSince = m.now
 		}
 	}
-	m.confirm(confirmation{reply: &Reply{Token: token}}, nil)
+	m.confirm(nil, &Reply{Token: token})
 }

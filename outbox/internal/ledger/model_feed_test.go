@@ -139,6 +139,8 @@ func (m *model) allowReadFeed(e ReadFeed) {
 		m.disagree("the feed was read up to %d, not %d", m.position, e.After)
 	case m.heldCount() >= m.cfg.MaxHeld:
 		m.disagree("no more ids can be held, but the feed is read")
+	case m.outage.on && m.untried():
+		m.disagree("the feed is read in an outage, although there is somebody to try")
 	case !ok || e.Limits != limits:
 		m.disagree("there is room for %+v (%t), not %+v", limits, ok, e.Limits)
 	}

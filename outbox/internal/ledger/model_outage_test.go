@@ -94,6 +94,17 @@ func (m *model) convict() {
 	}
 }
 
+// untried reports whether something waits to be sent of an id that has not failed.
+func (m *model) untried() bool {
+	for id, st := range m.streams {
+		redriven := m.redrive.batch != 0 && m.redrive.key.id == id
+		if len(st.events) > 0 && !st.failing && !st.stuck && !st.parking && !redriven && m.inFlight(id) == 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // allowProbe takes a batch during an outage.
 func (m *model) allowProbe(b *modelBatch) {
 	switch {

@@ -48,14 +48,14 @@ func (m *model) giveUpByRule(st *modelStream) bool {
 		}
 	case m.cfg.OnPoison == SkipOver:
 		m.skip(st)
-		m.confirm(confirmation{}, st)
+		m.confirm(st, nil)
 	case m.unresolved() >= m.cfg.MaxParked:
 		return false
 	default:
 		e := m.giveUp(st)
 		m.parked = append(m.parked, ParkedEvent{Pointer: e.Pointer, At: m.now})
 		m.due(NoticeParked, st.id, e.SequenceNumber)
-		m.confirm(confirmation{}, st)
+		m.confirm(st, nil)
 	}
 	return true
 }
@@ -123,7 +123,7 @@ func (m *model) finishRedrive() {
 	if len(j.failed) > 0 {
 		reply.Err = ErrNotRedriven
 	}
-	m.confirm(confirmation{reply: &reply}, nil)
+	m.confirm(nil, &reply)
 }
 
 func (m *model) allowReadParked(e ReadStream) {

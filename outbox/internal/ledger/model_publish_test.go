@@ -54,7 +54,7 @@ func (m *model) allowDispatch(d Dispatch) {
 		m.disagree("lane %d is down", d.Lane)
 	}
 	b := &modelBatch{id: d.Batch, lane: d.Lane, until: m.now.Add(m.cfg.PublishTimeout)}
-	if d.Batch == m.life.ledger.redrive.batch {
+	if d.Batch == m.life.ledger.redrive.batch { // the effect does not tell
 		m.allowRedrive(b, d)
 	} else {
 		for i := 0; i < len(d.Events); {

@@ -39,12 +39,13 @@ type modelConfirmation struct {
 	reply *Reply
 }
 
-func (m *model) confirm(c confirmation, st *modelStream) {
+// confirm has an id go on, or a reply given, or both, once what has just changed is known to be saved.
+func (m *model) confirm(st *modelStream, reply *Reply) {
 	if st != nil {
 		st.parking = true
 	}
 	m.saves.changed = true
-	m.saves.waiting = append(m.saves.waiting, modelConfirmation{st: st, reply: c.reply})
+	m.saves.waiting = append(m.saves.waiting, modelConfirmation{st: st, reply: reply})
 }
 
 // dirty reports whether something is worth saving soon.

@@ -175,7 +175,7 @@ func (m *model) recover(in Recovered) {
 	m.saves = modelSaves{index: in.Index, watermark: s.Watermark, basing: in.Base}
 	m.restore(s.Held)
 	if in.Token != 0 {
-		m.confirm(confirmation{reply: &Reply{Token: in.Token}}, nil)
+		m.confirm(nil, &Reply{Token: in.Token})
 	}
 }
 
