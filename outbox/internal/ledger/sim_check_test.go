@@ -280,7 +280,7 @@ func (lf *life) checkReply(e Reply) {
 	case e.Err != nil:
 	case c.kind == commandAwait:
 		s.stats[statAwaited]++
-		if !c.event.done() && !lf.obsolete() {
+		if c.event.matches && !c.event.done() && !lf.obsolete() {
 			s.failf("L%d says that %s is published, but it was never acknowledged", lf.no, c.event.ID())
 		}
 	case c.kind == commandFlush:
@@ -409,6 +409,9 @@ func (lf *life) countStates() {
 	}
 	if l.window.len() == s.cfg.Window.Events {
 		s.stats[statWindowFull]++
+	}
+	if l.feed.gap != nil {
+		s.stats[statGapWithoutPlace]++
 	}
 	if l.parked.open == s.cfg.MaxParked && strings.HasPrefix(l.counters.lastErr, "the parked list is full") {
 		s.stats[statParkedFull]++

@@ -169,6 +169,9 @@ func (s *simulation) attend() {
 			if !lf.over && len(lf.ledger.stuck()) > 0 {
 				lf.give(simCommand{kind: commandRetry}, func(token uint64) Input { return RetryNow{Token: token} })
 			}
+			if !lf.over && s.phase == calm && lf.ledger.parked.open > 0 && s.chance(0.3) {
+				lf.redrive("", 0)
+			}
 		}
 		s.attend()
 	})

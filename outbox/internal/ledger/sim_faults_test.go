@@ -201,6 +201,9 @@ const (
 	statRewound
 	statPaused
 	statPausedOrResumed
+	statMissing
+	statDeleted
+	statGapWithoutPlace
 )
 
 var statisticNames = [...]string{
@@ -213,6 +216,7 @@ var statisticNames = [...]string{
 	"awaited a parked event", "cancelled", "trimmed", "budget full", "window full", "stubborn id",
 	"event hidden by the feed", "gap", "begin at the end", "skipped by rule", "skipped by an operator", "awaited a skipped event",
 	"stuck", "retry now", "conflict", "redrive", "redriven", "redrive failed", "rewound", "paused", "paused or resumed",
+	"missing", "deleted", "gap without a place",
 }
 
 func (st *statistics) add(other *statistics) {

@@ -47,6 +47,7 @@ type life struct {
 	heldAtStart         int
 	steps               int
 	input               Input // of the present step
+	model               *model
 }
 
 // simSave is a snapshot on its way to the store.
@@ -85,6 +86,7 @@ func (lf *life) step(in Input) {
 		s.failf("L%d goes on although its save was fenced", lf.no)
 	}
 	lf.checkState()
+	lf.model.follow(s.clock(), in, effects)
 	lf.arm()
 }
 
@@ -308,7 +310,8 @@ func (lf *life) readFeed(e ReadFeed) {
 			page.Next = page.Events[n-1].Offset // complete no further than it must be
 			page.More = s.chance(0.5)
 		}
-		if s.phase == turmoil && s.cfg.contiguous() && s.chance(s.faults.hides) {
+		full := len(lf.ledger.held) == s.cfg.MaxHeld // then there is no place for one with a gap
+		if s.phase == turmoil && s.cfg.contiguous() && (s.chance(s.faults.hides) || full && s.faults.hides > 0) {
 			page.Events = s.hide(page.Events)
 		}
 		return FeedPage{Read: e.Read, Page: page}
@@ -329,11 +332,26 @@ func (s *simulation) hide(events []query.Event) []query.Event {
 			if before := s.journal.event(e.PersistenceID, e.SequenceNumber-1); !before.done() && !s.store.view.isParked(before) && s.chance(0.5) {
 				s.stats[statHidden]++
 				s.logf("the feed hides %s", e.ID())
+				s.deleteHidden(s.journal.event(e.PersistenceID, e.SequenceNumber))
 				return slices.Delete(slices.Clone(events), i, i+1)
 			}
 		}
 	}
 	return events
+}
+
+// deleteHidden removes an event for good, in some cases, so that the read which looks for it finds none. It must be one
+// that no ledger has ever seen.
+func (s *simulation) deleteHidden(e *simEvent) {
+	seen := e.delivered > 0 || slices.ContainsFunc(s.allLives, func(lf *life) bool {
+		st := lf.ledger.streams[e.PersistenceID]
+		return lf.dispatched[e] || !lf.over && st != nil && (st.held || st.last >= e.SequenceNumber)
+	})
+	if !seen && s.chance(0.3) {
+		s.stats[statDeleted]++
+		s.logf("%s is deleted", e.ID())
+		e.trimmed, e.matches = true, false
+	}
 }
 
 func (lf *life) readStream(e ReadStream) {
@@ -433,6 +451,7 @@ func (lf *life) notice(e Notice) {
 	case NoticeOutageEnded:
 		s.stats[statOutageEnded]++
 	case NoticeMissing:
+		s.stats[statMissing]++
 		if ev := s.journal.event(e.PersistenceID, e.SequenceNumber); !ev.trimmed {
 			s.failf("L%d: %s counts as missing, but the journal has it", lf.no, ev.ID())
 		}

@@ -43,6 +43,7 @@ func (p *process) begin() {
 		watermark: s.store.view.Watermark, heldAtStart: len(s.store.view.Held), commands: make(map[uint64]*simCommand),
 		skips: make(map[eventKey]bool), redrives: make(map[eventKey]bool), rewinds: make(map[query.Offset]bool),
 	}
+	lf.model = newModel(lf, cfg)
 	snapshot := s.store.view.Snapshot
 	if lf.base = s.faults.base && s.store.index == 0; lf.base {
 		s.stats[statBase]++
@@ -133,7 +134,9 @@ func (p *process) stop() {
 		return
 	}
 	if lf := p.life; lf != nil && lf.recovered {
-		if last, ok := lf.ledger.Final(); ok && s.chance(0.8) {
+		last, ok := lf.ledger.Final()
+		lf.model.checkFinal(last, ok)
+		if ok && s.chance(0.8) {
 			s.stats[statFinal]++
 			s.logf("L%d: final save %d", lf.no, last.Index)
 			lf.checkSave(last)

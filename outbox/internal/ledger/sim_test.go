@@ -31,6 +31,8 @@ import (
 //	sim_faults_test.go     which faults a seed has, and how often
 //	sim_check_test.go      what must be true after every step
 //	sim_phases_test.go     the course of a run, and what must be true at its end
+//	model_test.go          a second, plain ledger, which must agree with the first after every step
+//	mutation_test.go       bugs put into the ledger on purpose, which all this must find
 
 // Environment: OUTBOX_SIM_SEEDS is the number of seeds; OUTBOX_SIM_SEED runs one seed and prints its transcript.
 const (
@@ -81,8 +83,9 @@ func TestSimulation(t *testing.T) {
 				}
 				s, err := simulate(seed, false)
 				if err != nil {
-					failed.Store(true)
-					reportSeed(t, seed, err)
+					if !failed.Swap(true) {
+						reportSeed(t, seed, n, err)
+					}
 					return
 				}
 				mu.Lock()
@@ -101,13 +104,13 @@ func TestSimulation(t *testing.T) {
 	}
 }
 
-// reportSeed runs a seed that has failed again, this time with a transcript.
-func reportSeed(t *testing.T, seed uint64, err error) {
+// reportSeed runs a seed that has failed, the n-th of this test, again, this time with a transcript.
+func reportSeed(t *testing.T, seed uint64, n int64, err error) {
 	s, again := simulate(seed, true)
 	lines := strings.Split(strings.TrimSuffix(s.transcript.String(), "\n"), "\n")
 	tail := lines[max(0, len(lines)-60):]
-	t.Errorf("seed %d: %v\n(a second run: %v)\nthe last of %d lines:\n%s\n\nrun it alone: %s=%d go test -run 'TestSimulation$' -v ./outbox/internal/ledger",
-		seed, err, again, len(lines), strings.Join(tail, "\n"), seedVariable, seed)
+	t.Errorf("seed %d, the %d. of this run: %v\n(a second run: %v)\nthe last of %d lines:\n%s\n\nrun it alone: %s=%d go test -run 'TestSimulation$' -v ./outbox/internal/ledger",
+		seed, n, err, again, len(lines), strings.Join(tail, "\n"), seedVariable, seed)
 }
 
 func TestTheSameSeedGivesTheSameRun(t *testing.T) {

@@ -1,0 +1,154 @@
+package ledger
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// mutationSeeds are the seeds within which every mutation must be found.
+const mutationSeeds = 10_000
+
+// mutation is a bug that is put into the ledger on purpose.
+type mutation struct {
+	name string
+	file string
+	// old occurs exactly once in the file.
+	old, replacement string
+}
+
+// Each is of a kind that such software has had. The first six are the ones that the simulation was written against.
+var mutations = []mutation{
+	{
+		"the watermark passes what was sent but not answered", "window.go",
+		"if s.state == waiting || (", "if (s.state == waiting && !s.sent) || (",
+	},
+	{
+		"the next event overtakes the save of a parked one", "save.go",
+		"c.st.parking = true", "c.st.parking = false",
+	},
+	{
+		"a held id rejoins by what an earlier life knew", "held.go",
+		"if st.verified && st.next > st.through {", "if st.next > st.through {",
+	},
+	{
+		"the answer to an older save is taken for that of the present one", "save.go",
+		"if p == nil || p.index != in.Index {", "if p == nil {",
+	},
+	{
+		"an outage never ends", "outage.go",
+		"o.on, o.probing = false, 0", "o.probing = 0",
+	},
+	{
+		"a held id is not read on after a batch", "held.go",
+		"l.release(st)\n\t\tl.wantCatchUp(st)", "l.release(st)",
+	},
+	{
+		"the budget of unsaved events is ignored", "lane.go",
+		"if l.unsaved >= l.budget(st, n) {", "if l.unsaved < 0 {",
+	},
+	{
+		"what an operator skipped is forgotten before the watermark has passed it", "parked.go",
+		"if e.Resolution == Unresolved || e.Offset > l.window.watermark {", "if e.Resolution == Unresolved {",
+	},
+	{
+		"a rewind does not wait for what is in flight", "rewind.go",
+		"len(l.batches) == 0 && len(l.saves.waiting) == 0", "len(l.saves.waiting) == 0",
+	},
+	{
+		"a rewind that was begun is not insisted on", "rewind.go",
+		"return r.begun || (r.on", "return (r.on && !r.begun",
+	},
+	{
+		"a gap is not looked for", "feed.go",
+		"&& l.cfg.contiguous():", "&& !l.cfg.contiguous():",
+	},
+	{
+		"an answer of an earlier life is taken for one of this", "outcome.go",
+		"if in.Generation != l.cfg.Generation {", "if in.Generation == 0 {",
+	},
+	{
+		"a parked event is sent beside another of its id", "redrive.go",
+		"(st != nil && (st.sent > 0 || st.parking))", "(st != nil && st.parking)",
+	},
+	{
+		"a pause is not saved", "save.go",
+		"Paused:    l.paused,", "Paused:    false,",
+	},
+	{
+		"an id that waits for an operator is tried again", "poison.go",
+		"st.stuck, st.lastErr = true, reason", "st.lastErr = reason",
+	},
+	{
+		"the next event overtakes the save of a skipped one", "operator.go",
+		"l.skip(st, reason)\n\t\tl.confirm(confirmation{st: st, reply: reply})", "l.skip(st, reason)\n\t\tl.confirm(confirmation{reply: reply})",
+	},
+	{
+		"an id that rejoins ahead of the watermark leaves the snapshot", "held.go",
+		"if st.settledOffset > l.window.watermark {", "if st.settledOffset < 0 {",
+	},
+	{
+		"one lost answer looks like many failures", "outcome.go",
+		"case r.Outcome == Retry || alone:", "case r.Outcome != OK:",
+	},
+	{
+		"a flush is answered before it is saved", "wait.go",
+		"if len(l.flushes) > 0 && l.clean() {", "if len(l.flushes) > 0 {",
+	},
+}
+
+var (
+	seedFound = regexp.MustCompile(`seed (\d+), the (\d+)\. of this run: (.*)`)
+	panicked  = regexp.MustCompile(`^at \S+: panic: `)
+)
+
+// Each mutation is applied to a copy of its file, with which a child runs the simulation.
+func TestTheSimulationFindsEveryMutation(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it builds and runs the simulation once per mutation")
+	}
+	for _, m := range mutations {
+		t.Run(strings.ReplaceAll(m.name, " ", "_"), func(t *testing.T) {
+			t.Parallel()
+			out := m.simulate(t)
+			found := seedFound.FindStringSubmatch(out)
+			require.NotNil(t, found, "no seed has found it:\n%s", out)
+			require.NotRegexp(t, panicked, found[3], "the mutation breaks the code, not a rule")
+			n, err := strconv.Atoi(found[2])
+			require.NoError(t, err)
+			require.LessOrEqual(t, n, mutationSeeds)
+			t.Logf("found by seed %s, the %d. tried: %s", found[1], n, found[3])
+		})
+	}
+}
+
+// simulate runs the simulation with the mutation until a seed fails, and returns what it prints.
+func (m *mutation) simulate(t *testing.T) string {
+	t.Helper()
+	path, err := filepath.Abs(m.file)
+	require.NoError(t, err)
+	code, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, 1, strings.Count(string(code), m.old), "%s has changed: mutate what is there now instead of\n%s", m.file, m.old)
+
+	dir := t.TempDir()
+	mutated := filepath.Join(dir, m.file)
+	require.NoError(t, os.WriteFile(mutated, []byte(strings.Replace(string(code), m.old, m.replacement, 1)), 0o600))
+	overlay, err := json.Marshal(map[string]map[string]string{"Replace": {path: mutated}})
+	require.NoError(t, err)
+	overlayFile := filepath.Join(dir, "overlay.json")
+	require.NoError(t, os.WriteFile(overlayFile, overlay, 0o600))
+
+	child := exec.CommandContext(t.Context(), "go", "test", "-overlay", overlayFile, "-vet=off", "-count=1", "-run", "^TestSimulation$", ".")
+	child.Env = append(os.Environ(), seedsVariable+"="+strconv.Itoa(mutationSeeds), seedVariable+"=")
+	out, err := child.CombinedOutput()
+	require.Error(t, err, "all %d seeds pass with this mutation:\n%s", mutationSeeds, out)
+	return string(out)
+}
