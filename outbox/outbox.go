@@ -267,7 +267,7 @@ func (o *outbox) notice(n ledger.Notice) {
 	switch n.Kind {
 	case ledger.NoticeHeld:
 		if n.Err == "" {
-			o.log.Info("a persistence id has much to publish and goes at its own pace", event)
+			o.log.Info("a persistence id is held, so that the offsets of the others can be saved, and goes at its own pace", event)
 			break
 		}
 		o.log.Warn("a persistence id is held: its events wait, others go on", event, slog.String("error", n.Err))
