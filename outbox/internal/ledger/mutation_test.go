@@ -71,6 +71,14 @@ var mutations = []mutation{
 		"&& l.cfg.contiguous():", "&& !l.cfg.contiguous():",
 	},
 	{
+		"the watermark passes an event that the feed has left out", "window.go",
+		"(l.feed.gap != nil && s.Offset > l.feed.gap.lastOffset)", "(l.feed.gap != nil && s.Offset < 0)",
+	},
+	{
+		"a drain does not record what is settled behind an event that was never sent", "ledger.go",
+		"l.holdUnsent()\n", "",
+	},
+	{
 		"an answer of an earlier life is taken for one of this", "outcome.go",
 		"if in.Generation != l.cfg.Generation {", "if in.Generation == 0 {",
 	},

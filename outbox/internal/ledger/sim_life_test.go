@@ -60,6 +60,9 @@ type simSave struct {
 // step gives the ledger an input, checks what comes of it and carries it out.
 func (lf *life) step(in Input) {
 	s := lf.sim
+	if page, ok := in.(FeedPage); ok {
+		in = lf.hide(page)
+	}
 	if s.logging {
 		s.logf("L%d <- %s", lf.no, describe(in))
 	}
@@ -310,48 +313,8 @@ func (lf *life) readFeed(e ReadFeed) {
 			page.Next = page.Events[n-1].Offset // complete no further than it must be
 			page.More = s.chance(0.5)
 		}
-		full := len(lf.ledger.held) == s.cfg.MaxHeld // then there is no place for one with a gap
-		if s.phase == turmoil && s.cfg.contiguous() && (s.chance(s.faults.hides) || full && s.faults.hides > 0) {
-			page.Events = s.hide(page.Events)
-		}
 		return FeedPage{Read: e.Read, Page: page}
 	}, FeedFailed{Read: e.Read, Err: errInjected}, statReadFailed)
-}
-
-// hide leaves an event out of a page although one of its id before it, which is not resolved, and one after it are
-// there: a journal that breaks its word, as one does whose transactions become visible out of order.
-func (s *simulation) hide(events []query.Event) []query.Event {
-	for i := range events {
-		e := &events[i]
-		same := func(d int64) func(query.Event) bool {
-			return func(o query.Event) bool {
-				return o.PersistenceID == e.PersistenceID && o.SequenceNumber == e.SequenceNumber+d
-			}
-		}
-		if n := slices.IndexFunc(events[:i], same(-1)); n >= 0 && slices.ContainsFunc(events[i:], same(1)) {
-			if before := s.journal.event(e.PersistenceID, e.SequenceNumber-1); !before.done() && !s.store.view.isParked(before) && s.chance(0.5) {
-				s.stats[statHidden]++
-				s.logf("the feed hides %s", e.ID())
-				s.deleteHidden(s.journal.event(e.PersistenceID, e.SequenceNumber))
-				return slices.Delete(slices.Clone(events), i, i+1)
-			}
-		}
-	}
-	return events
-}
-
-// deleteHidden removes an event for good, in some cases, so that the read which looks for it finds none. It must be one
-// that no ledger has ever seen.
-func (s *simulation) deleteHidden(e *simEvent) {
-	seen := e.delivered > 0 || slices.ContainsFunc(s.allLives, func(lf *life) bool {
-		st := lf.ledger.streams[e.PersistenceID]
-		return lf.dispatched[e] || !lf.over && st != nil && (st.held || st.last >= e.SequenceNumber)
-	})
-	if !seen && s.chance(0.3) {
-		s.stats[statDeleted]++
-		s.logf("%s is deleted", e.ID())
-		e.trimmed, e.matches = true, false
-	}
 }
 
 func (lf *life) readStream(e ReadStream) {

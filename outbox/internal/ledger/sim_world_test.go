@@ -13,6 +13,7 @@ type simEvent struct {
 	matches bool // the filter selects it
 	poison  bool // the sink refuses it for good
 	trimmed bool // the journal has removed it
+	reads   int  // by how many reads it was answered
 
 	// In the present era, see simStore.era:
 	delivered int  // how often the sink took it
@@ -89,6 +90,7 @@ func (j *simJournal) read(after query.Offset, limits query.Limits) query.Page {
 			page.Next, page.More = page.Events[n-1].Offset, true
 			break
 		}
+		e.reads++
 		page.Events = append(page.Events, e.Event)
 	}
 	return page
@@ -105,6 +107,7 @@ func (j *simJournal) readByID(id string, from int64, limits query.Limits) (event
 		if n := len(events); n == limits.Events || (n > 0 && limits.Bytes > 0 && bytes > limits.Bytes) {
 			return events, true
 		}
+		e.reads++
 		events = append(events, e.Event)
 	}
 	return events, false
