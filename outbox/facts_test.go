@@ -151,7 +151,7 @@ func TestACommandThatAStopDropsIsAnswered(t *testing.T) {
 		synctest.Wait()
 		answers := []<-chan error{
 			async(func() error { return o.Flush(within(t)) }),
-			async(func() error { _, err := o.Status(within(t)); return err }),
+			async(func() error { return o.WaitPublished(within(t), "a", 1) }),
 			async(func() error { return o.Drain(within(t), time.Second) }),
 		}
 		synctest.Wait() // they are queued
