@@ -119,7 +119,7 @@ func TestAnOutboxThatPanicsInCodeOfTheApplicationLosesNothing(t *testing.T) {
 
 // Subscribers of the event stream run in whoever publishes. At the crash of a publisher, that is the outbox.
 func TestASubscriberThatPanicsAtTheCrashOfAPublisherCostsTheOutboxNoRestart(t *testing.T) {
-	simulated(t, "", func(t *testing.T) {
+	inSimulatedTime(t, func(t *testing.T) {
 		j, b := memory.New(), &brittle{sink: &sink{}, lives: 20, moments: []string{onRequest}}
 		var seen log
 		o := spawn(t, j, b.props(), outbox.WithLanes(1), seen.option())
@@ -139,7 +139,7 @@ func TestASubscriberThatPanicsAtTheCrashOfAPublisherCostsTheOutboxNoRestart(t *t
 // If it were sent, nobody would be there to receive it, and whoever subscribes to dead letters would run in the
 // goroutine of the call.
 func TestACallThatFailsWhenTheOutboxIsGoneIsNotHeardOf(t *testing.T) {
-	simulated(t, "", func(t *testing.T) {
+	inSimulatedTime(t, func(t *testing.T) {
 		j, s, release := newSpy(), &sink{}, make(chan struct{})
 		j.hooks["Acquire"] = func(context.Context) error { <-release; return errDown }
 		o := spawn(t, j, publisher.Props(publisher.Func(s.publish)))

@@ -105,16 +105,20 @@ func ids(id string, first, last int) []string {
 	return all
 }
 
-// simulated runs a test whose time passes only while everybody waits, and then at no cost. A goroutine that it leaves
-// behind fails it.
+// inSimulatedTime runs a test whose time passes only while everybody waits, and then at no cost. A goroutine that it
+// leaves behind fails it.
+func inSimulatedTime(t *testing.T, test func(*testing.T)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		t.Cleanup(func() { pass(time.Minute) }) // the last one to run: timers of the framework have their say
+		test(t)
+	})
+}
+
+// simulated runs a subtest in simulated time.
 func simulated(t *testing.T, name string, test func(*testing.T)) {
 	t.Helper()
-	t.Run(name, func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			t.Cleanup(func() { pass(time.Minute) }) // the last one to run: timers of the framework have their say
-			test(t)
-		})
-	})
+	t.Run(name, func(t *testing.T) { inSimulatedTime(t, test) })
 }
 
 // pass lets simulated time pass.

@@ -102,7 +102,10 @@ func stopAt(t *testing.T, system *actor.ActorSystem, at stage, stop func(*scene,
 	}
 	require.Equal(t, "test", end.Name)
 	require.True(t, end.PID.Equal(pid))
-	late := eventsOf(t, system, func(e any) bool { dead, ok := e.(*actor.DeadLetterEvent); return ok && pid.Equal(dead.PID) && user(dead.Message) })
+	late := eventsOf(t, system, func(e any) bool {
+		dead, ok := e.(*actor.DeadLetterEvent)
+		return ok && pid.Equal(dead.PID) && user(dead.Message)
+	})
 	require.Equal(t, at.unreturned, end.Unreturned, "the calls into the journal that it leaves behind")
 	require.Len(t, end.Abandoned, at.abandoned)
 	for what, answer := range map[string]<-chan error{"WaitPublished": published, "Flush": flushed} {

@@ -216,7 +216,7 @@ func guardian(strategy actor.SupervisorStrategy) []outbox.Option {
 }
 
 func TestAStopBetweenACrashAndTheRestartThatItsSupervisorDelaysIsAStop(t *testing.T) {
-	simulated(t, "", func(t *testing.T) {
+	inSimulatedTime(t, func(t *testing.T) {
 		j := memory.New()
 		system := testkit.NewActorSystem(t)
 		before := processes(system)
