@@ -3,6 +3,7 @@ package ledger
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
@@ -16,10 +17,9 @@ type feed struct {
 	due      time.Time    // of the next one
 	woken    bool         // while reading: the journal has grown since
 	failures int
-	// gap is the stream of which the feed has not shown an event, while there is no place to hold it: the watermark must
-	// not pass that event. gapAt is the offset of the event that has shown it.
-	gap   *stream
-	gapAt query.Offset
+	// gaps are the streams of which the feed has not shown an event, while there is no place to hold them: the watermark
+	// must not pass that event.
+	gaps []*stream
 }
 
 func (f *feed) wake(now time.Time) {
@@ -89,15 +89,13 @@ func (l *Ledger) feedPage(in FeedPage) {
 		if !passed {
 			// It will be read again, once there is a place among the held.
 			f.due = l.now.Add(l.cfg.PollInterval)
+			l.closeGaps()
 			return
 		}
 		f.position = e.Offset
 	}
 	f.position = page.Next
-	if st := f.gap; st != nil && f.position >= f.gapAt {
-		f.gap = nil // the feed has shown it after all, or has nothing behind it any more
-		l.forgetIfDone(st)
-	}
+	l.closeGaps()
 	switch {
 	case page.More || f.woken:
 		f.due = l.now
@@ -169,11 +167,42 @@ func (l *Ledger) pass(e *query.Event) (passed bool, err error) {
 func (l *Ledger) gap(st *stream, e *query.Event) bool {
 	missed := max(st.last+1, st.next)
 	if !l.holdThrough(st, e.SequenceNumber, true) {
-		l.feed.gap, l.feed.gapAt = st, e.Offset
+		if st.gapAt == 0 {
+			l.feed.gaps = append(l.feed.gaps, st)
+		}
+		st.gapAt = e.Offset
 		return false
 	}
 	l.counters.gaps++
 	l.notice(NoticeGap, st.id, missed, "")
+	return true
+}
+
+// closeGaps lets go of the gaps that the position has passed: the feed has shown the event after all, or has nothing
+// behind it any more.
+func (l *Ledger) closeGaps() {
+	for _, st := range slices.Clone(l.feed.gaps) {
+		if l.feed.position >= st.gapAt {
+			l.closeGap(st)
+			l.forgetIfDone(st)
+		}
+	}
+}
+
+func (l *Ledger) closeGap(st *stream) {
+	if st.gapAt != 0 {
+		st.gapAt = 0
+		l.feed.gaps = remove(l.feed.gaps, st)
+	}
+}
+
+// beforeGaps reports whether the watermark may move to the offset.
+func (f *feed) beforeGaps(offset query.Offset) bool {
+	for _, st := range f.gaps {
+		if offset > st.lastOffset {
+			return false
+		}
+	}
 	return true
 }
 

@@ -45,9 +45,7 @@ func (l *Ledger) holdThrough(st *stream, through int64, pins bool) bool {
 		l.ahead = remove(l.ahead, st)
 	}
 	st.held, st.verified, st.through = true, true, through
-	if l.feed.gap == st {
-		l.feed.gap = nil
-	}
+	l.closeGap(st)
 	l.held = append(l.held, st)
 	if len(st.queue) > 0 {
 		// What was settled before may have been forgotten since, with the watermark still behind it.

@@ -75,9 +75,7 @@ func (m *model) hold(st *modelStream, through int64) {
 	m.saves.changed = true
 	st.ahead = false
 	st.held, st.verified, st.through = true, true, through
-	if m.gapped == st {
-		m.gapped = nil
-	}
+	delete(m.gaps, st)
 	if len(st.events) > 0 {
 		st.settledOffset = max(st.settledOffset, st.events[0].Offset-1)
 		st.next = st.events[0].SequenceNumber

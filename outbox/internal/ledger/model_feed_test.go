@@ -1,6 +1,10 @@
 package ledger
 
-import "github.com/protoactor-contrib/protoactor-outbox/persistence/query"
+import (
+	"maps"
+
+	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
+)
 
 // feedPage takes what the feed shows, event by event, until there is one for which there is no place.
 func (m *model) feedPage(in FeedPage) {
@@ -10,14 +14,18 @@ func (m *model) feedPage(in FeedPage) {
 	m.feedRead = modelRead{}
 	for i := range in.Page.Events {
 		if !m.show(&in.Page.Events[i]) {
+			m.closeGaps()
 			return
 		}
 		m.position = in.Page.Events[i].Offset
 	}
 	m.position = in.Page.Next
-	if m.position >= m.gapAt {
-		m.gapped = nil // it was shown after all, or there is nothing to be shown any more
-	}
+	m.closeGaps()
+}
+
+// closeGaps forgets those of which the event was shown after all, or there is nothing to be shown any more.
+func (m *model) closeGaps() {
+	maps.DeleteFunc(m.gaps, func(_ *modelStream, at query.Offset) bool { return m.position >= at })
 }
 
 // show takes an event of the feed. It reports whether there was a place for it.
@@ -59,7 +67,7 @@ func (m *model) show(e *query.Event) bool {
 // gap holds an id of which the feed has left out an event. While there is no place, the watermark waits before it.
 func (m *model) gap(st *modelStream, e *query.Event) bool {
 	if !m.place(st, true) {
-		m.gapped, m.gapAt = st, e.Offset
+		m.gaps[st] = e.Offset
 		return false
 	}
 	missed := max(st.last+1, st.next)
@@ -86,13 +94,20 @@ func (m *model) expectNotice(kind NoticeKind, id string) {
 // has shown. While there is something in the window, it stands at an event of it.
 func (m *model) advance() {
 	before := m.watermark
-	missed := func(offset query.Offset) bool { return m.gapped != nil && offset > m.gapped.lastOffset }
+	missed := func(offset query.Offset) bool {
+		for st := range m.gaps {
+			if offset > st.lastOffset {
+				return true
+			}
+		}
+		return false
+	}
 	for len(m.window) > 0 && (m.window[0].resolved || !m.window[0].inWindow) && !missed(m.window[0].Offset) {
 		m.watermark, m.anchor = m.window[0].Offset, m.window[0].Pointer
 		m.window = m.window[1:]
 		m.frontSince = m.now
 	}
-	if len(m.window) == 0 && m.gapped == nil {
+	if len(m.window) == 0 && len(m.gaps) == 0 {
 		m.watermark = max(m.watermark, m.position)
 	}
 	if m.watermark == before {

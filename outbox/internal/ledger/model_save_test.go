@@ -291,7 +291,8 @@ func (m *model) rewound() {
 	m.rewinds++
 	m.parked = slices.DeleteFunc(m.parked, func(p ParkedEvent) bool { return p.Resolution != Unresolved })
 	m.position, m.watermark, m.anchor, m.window = to, to, Pointer{}, nil
-	m.feedRead, m.gapped, m.outage.probe = modelRead{}, nil, 0
+	m.feedRead, m.outage.probe = modelRead{}, 0
+	clear(m.gaps)
 	clear(m.sent)
 	clear(m.unsaved)
 	clear(m.reads)

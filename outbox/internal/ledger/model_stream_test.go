@@ -106,7 +106,7 @@ func (m *model) inFlight(id string) (n int) {
 // forget drops the ids of which nothing needs to be remembered.
 func (m *model) forget() {
 	for id, st := range m.streams {
-		if len(st.events) > 0 || st.held || st.ahead || st.parking || st.failing || m.gapped == st {
+		if len(st.events) > 0 || st.held || st.ahead || st.parking || st.failing || m.gaps[st] != 0 {
 			continue
 		}
 		inWindow := false

@@ -30,10 +30,9 @@ type model struct {
 
 	position, watermark query.Offset
 	anchor              Pointer
-	feedRead            modelRead     // unanswered
-	window              []*modelEvent // shown, and not passed by the watermark
-	gapped              *modelStream  // of which the feed has left out an event, while there is no place to hold it
-	gapAt               query.Offset  // of the event that has shown that
+	feedRead            modelRead                     // unanswered
+	window              []*modelEvent                 // shown, and not passed by the watermark
+	gaps                map[*modelStream]query.Offset // of which the feed has left out an event, while there is no place to hold it: the offset that has shown that
 	frontSince          time.Time
 	streams             map[string]*modelStream
 	reads               map[string]modelRead // unanswered, by id
@@ -77,7 +76,7 @@ func newModel(lf *life, cfg Config) *model {
 	cfg.Jitter = func() float64 { return 0 } // the soonest
 	return &model{
 		life: lf, cfg: cfg, lanes: make([]bool, cfg.Lanes),
-		streams: make(map[string]*modelStream), reads: make(map[string]modelRead),
+		streams: make(map[string]*modelStream), gaps: make(map[*modelStream]query.Offset), reads: make(map[string]modelRead),
 		sent: make(map[eventKey]bool), unsaved: make(map[eventKey]*modelUnsaved),
 		outage: modelOutage{blamed: make(map[string]bool)},
 	}

@@ -72,7 +72,7 @@ var mutations = []mutation{
 	},
 	{
 		"the watermark passes an event that the feed has left out", "window.go",
-		"(l.feed.gap != nil && s.Offset > l.feed.gap.lastOffset)", "(l.feed.gap != nil && s.Offset < 0)",
+		"!l.feed.beforeGaps(s.Offset)", "s.Offset < 0",
 	},
 	{
 		"a drain does not record what is settled behind an event that was never sent", "ledger.go",

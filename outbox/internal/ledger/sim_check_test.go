@@ -410,7 +410,7 @@ func (lf *life) countStates() {
 	if l.window.len() == s.cfg.Window.Events {
 		s.stats[statWindowFull]++
 	}
-	if l.feed.gap != nil {
+	if len(l.feed.gaps) > 0 {
 		s.stats[statGapWithoutPlace]++
 	}
 	if l.parked.open == s.cfg.MaxParked && strings.HasPrefix(l.counters.lastErr, "the parked list is full") {

@@ -12,7 +12,7 @@ import (
 func (lf *life) hide(page FeedPage) FeedPage {
 	s, l := lf.sim, lf.ledger
 	full := s.faults.hides > 0 && len(l.held) == s.cfg.MaxHeld
-	if s.phase != turmoil || !s.cfg.contiguous() || page.Read != l.feed.reading || l.feed.gap != nil || !full && !s.chance(s.faults.hides) {
+	if s.phase != turmoil || !s.cfg.contiguous() || page.Read != l.feed.reading || len(l.feed.gaps) > 0 || !full && !s.chance(s.faults.hides) {
 		return page
 	}
 	events := page.Page.Events

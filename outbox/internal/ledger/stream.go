@@ -24,6 +24,8 @@ type stream struct {
 	// last is the last sequence number that the feed has shown, lastOffset its offset; 0 if that is not known.
 	last       int64
 	lastOffset query.Offset
+	// gapAt is the offset of an event that does not follow the last one, while there is no place to hold the stream.
+	gapAt query.Offset
 	// slots is the number of its events between the watermark and the position.
 	slots int
 
@@ -190,7 +192,7 @@ func (l *Ledger) acquit(st *stream) {
 
 // forgetIfDone drops the stream once nothing about it needs to be remembered.
 func (l *Ledger) forgetIfDone(st *stream) {
-	if len(st.queue) == 0 && st.slots == 0 && !st.held && !st.ahead && !st.parking && !st.failing && l.feed.gap != st && l.streams[st.id] == st {
+	if len(st.queue) == 0 && st.slots == 0 && !st.held && !st.ahead && !st.parking && !st.failing && st.gapAt == 0 && l.streams[st.id] == st {
 		delete(l.streams, st.id)
 	}
 }

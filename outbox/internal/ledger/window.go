@@ -69,7 +69,7 @@ func (l *Ledger) advance() {
 	before := w.watermark
 	for w.head < w.tail {
 		s := w.at(w.head)
-		if s.state == waiting || (l.feed.gap != nil && s.Offset > l.feed.gap.lastOffset) {
+		if s.state == waiting || !l.feed.beforeGaps(s.Offset) {
 			break
 		}
 		if s.state == settled {
@@ -87,7 +87,7 @@ func (l *Ledger) advance() {
 		w.head++
 		w.frontSince = l.now
 	}
-	if w.head == w.tail && l.feed.gap == nil {
+	if w.head == w.tail && len(l.feed.gaps) == 0 {
 		w.watermark = max(w.watermark, l.feed.position)
 	}
 	if w.watermark != before {
