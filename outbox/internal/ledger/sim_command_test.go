@@ -86,7 +86,10 @@ func (s *simulation) operate() {
 	l := lf.ledger
 	switch s.rng.IntN(7) {
 	case 0:
-		if n := len(l.held); n > 0 && s.chance(0.8) {
+		if n := len(l.failing); n > 0 && s.chance(0.5) { // often in the window
+			st := l.failing[s.rng.IntN(n)]
+			id, seq = st.id, st.front()
+		} else if n := len(l.held); n > 0 && s.chance(0.8) {
 			st := l.held[s.rng.IntN(n)]
 			id, seq = st.id, st.next
 		}
