@@ -177,7 +177,7 @@ func TestAttemptsAreLimitedWhileOthersGetThrough(t *testing.T) {
 		}
 		require.Less(t, seq, int64(1000))
 	}
-	require.Contains(t, status.GetParked()[0].GetReason(), "it has failed 3 times")
+	require.Contains(t, status.GetParked()[0].GetReason(), "it has failed 3 times while others got through")
 }
 
 func TestRewindPublishesAgain(t *testing.T) {

@@ -236,11 +236,11 @@ func (m *model) rewindCommand(in Rewind) {
 
 func (m *model) pauseCommand(token uint64, paused bool, kind NoticeKind) {
 	if m.paused != paused {
-		m.paused = paused
+		m.paused, m.saves.changed = paused, true
 		m.due(kind, "", 0)
 		if !paused {
 			m.frontSince = m.now
 		}
 	}
-	m.confirm(nil, &Reply{Token: token})
+	m.confirmCommand(Reply{Token: token})
 }

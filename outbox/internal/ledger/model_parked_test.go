@@ -123,7 +123,7 @@ func (m *model) finishRedrive() {
 	if len(j.failed) > 0 {
 		reply.Err = ErrNotRedriven
 	}
-	m.confirm(nil, &reply)
+	m.confirmCommand(reply)
 }
 
 func (m *model) allowReadParked(e ReadStream) {

@@ -48,6 +48,15 @@ func (m *model) confirm(st *modelStream, reply *Reply) {
 	m.saves.waiting = append(m.saves.waiting, modelConfirmation{st: st, reply: reply})
 }
 
+// confirmCommand has a reply given once what the command has changed is known to be saved, which may be so already.
+func (m *model) confirmCommand(reply Reply) {
+	if !m.saves.changed && m.saves.pending == nil && len(m.saves.waiting) == 0 {
+		m.reply(reply)
+		return
+	}
+	m.saves.waiting = append(m.saves.waiting, modelConfirmation{reply: &reply})
+}
+
 // dirty reports whether something is worth saving soon.
 func (m *model) dirty() bool {
 	return m.saves.changed || len(m.saves.waiting) > 0 || m.recordableCount() > 0

@@ -106,19 +106,19 @@ func (l *Ledger) hurry(st *stream) {
 
 func (l *Ledger) pause(token uint64) {
 	if !l.paused {
-		l.paused = true
+		l.paused, l.saves.changed = true, true
 		l.notice(NoticePaused, "", 0, "")
 	}
-	l.confirm(confirmation{reply: &Reply{Token: token}})
+	l.confirmCommand(Reply{Token: token})
 }
 
 func (l *Ledger) resume(token uint64) {
 	if l.paused {
-		l.paused = false
+		l.paused, l.saves.changed = false, true
 		l.window.frontSince = l.now // it was not its stream that kept it waiting
 		l.notice(NoticeResumed, "", 0, "")
 	}
-	l.confirm(confirmation{reply: &Reply{Token: token}})
+	l.confirmCommand(Reply{Token: token})
 }
 
 // refuse answers a command that supposes what is not so.

@@ -147,7 +147,7 @@ func (l *Ledger) fail(st *stream, err string, retryAfter time.Duration) {
 	l.counters.lastErr = err
 	if !l.outage.on {
 		st.attempts++
-		if l.countFailure(st) && l.poisoned(st, fmt.Sprintf("it has failed %d times: %s", st.counted, err)) == "" {
+		if l.countFailure(st) && l.poisoned(st, fmt.Sprintf("it has failed %d times while others got through: %s", st.counted, err)) == "" {
 			return
 		}
 	}

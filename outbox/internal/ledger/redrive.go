@@ -150,9 +150,9 @@ func (l *Ledger) redriveFailed(why string) {
 func (l *Ledger) finishRedrive() {
 	j := l.redrive.jobs[0]
 	l.redrive.jobs = l.redrive.jobs[1:]
-	reply := &Reply{Token: j.token, Count: j.delivered}
+	reply := Reply{Token: j.token, Count: j.delivered}
 	if len(j.failed) > 0 {
 		reply.Err = fmt.Errorf("%w: %s/%d: %s", ErrNotRedriven, j.failed[0].id, j.failed[0].seq, j.why)
 	}
-	l.confirm(confirmation{reply: reply})
+	l.confirmCommand(reply)
 }

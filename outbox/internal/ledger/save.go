@@ -60,6 +60,15 @@ func (l *Ledger) confirm(c confirmation) {
 	l.saves.waiting = append(l.saves.waiting, c)
 }
 
+// confirmCommand answers a command once what it has changed is known to be saved: at once, if there is nothing to save.
+func (l *Ledger) confirmCommand(reply Reply) {
+	if s := &l.saves; !s.changed && s.pending == nil && len(s.waiting) == 0 {
+		l.emit(reply)
+		return
+	}
+	l.saves.waiting = append(l.saves.waiting, confirmation{reply: &reply})
+}
+
 // confirmed does what waited for the save, or has it wait for the next one.
 func (l *Ledger) confirmed(index int64, ok bool) {
 	var done []confirmation

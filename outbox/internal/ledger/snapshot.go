@@ -17,7 +17,7 @@ type Snapshot struct {
 	Held []HeldStream
 	// Parked events, oldest first.
 	Parked []ParkedEvent
-	// Published counts settled events over all lives, Skipped those that were given up on without being parked.
+	// Published counts settled events over all lives, those twice that a crash repeats; Skipped those that were let go of.
 	Published, Skipped int64
 	// Rewinds counts how often the watermark was set back, or the journal exchanged for another.
 	Rewinds int64

@@ -66,7 +66,7 @@ func (l *Ledger) Status(limit int) Status {
 	}
 	for _, st := range l.held[:min(limit, len(l.held))] {
 		s.Held = append(s.Held, HeldStatus{
-			PersistenceID: st.id, Next: st.next, Attempts: st.attempts, RetryAt: st.retryAt, Stuck: st.stuck, Err: st.lastErr,
+			PersistenceID: st.id, Next: st.next, Attempts: st.attempts, RetryAt: st.nextTry(), Stuck: st.stuck, Err: st.lastErr,
 		})
 	}
 	for i := range l.parked.events {
@@ -75,6 +75,14 @@ func (l *Ledger) Status(limit int) Status {
 		}
 	}
 	return s
+}
+
+// nextTry is when a stream that has failed is tried again; zero while it is being tried, or waits for an operator.
+func (st *stream) nextTry() time.Time {
+	if st.sent > 0 || st.stuck {
+		return time.Time{}
+	}
+	return st.retryAt
 }
 
 // oldest is the time of the oldest event that was read and is unresolved, as far as it is in memory.
