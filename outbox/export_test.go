@@ -20,6 +20,7 @@ func LateMessages() map[string]any {
 		"another attempt at the name":   tryName{first},
 		"the respawn of a publisher":    respawn{first, 0},
 		"a tick":                        tick{first, 1},
+		"a spare tick":                  spareTick{first},
 		"a notification of the journal": wake{first},
 	}
 }

@@ -35,11 +35,14 @@ type outbox struct {
 
 	timer      scheduler.CancelFunc // of the next tick, nil if there is none
 	tickAt     time.Time
-	ticks      uint64 // that were armed; only the last one counts
+	spare      scheduler.CancelFunc // of a tick that comes if nothing else does, nil if there is none
+	spareAt    time.Time            // zero if not by the clock
+	ticks      uint64               // that were armed; only the last one counts
 	woken      atomic.Bool
 	unnotify   func()
 	reason     string // why it is not running yet
-	attempts   int    // to acquire
+	acquiring  int    // attempts to acquire, ever
+	attempts   int    // those that failed, in a row
 	stopping   bool
 	busy       bool // handling a message; still set afterwards if that panicked
 	crashed    bool // a message before this one panicked, so that the state may be wrong
@@ -53,7 +56,11 @@ type (
 	tick    struct{ incarnation, number uint64 }
 	wake    struct{ incarnation uint64 }
 	tryName struct{ incarnation uint64 }
-	retry   struct{ incarnation uint64 }
+	// resumed has the instance that panicked notice that it goes on; for any other it means nothing.
+	resumed struct{}
+	// spareTick comes if nothing else has come for a while.
+	spareTick struct{ incarnation uint64 }
+	retry     struct{ incarnation uint64 }
 	// respawn brings a lane's publisher back.
 	respawn struct {
 		incarnation uint64
@@ -71,6 +78,12 @@ func (o *outbox) Receive(c actor.Context) {
 		o.crashed = true
 	}
 	o.busy = true
+	defer func() {
+		if o.busy {
+			// It panics. If its supervisor says Resume, nothing else may ever come.
+			c.ActorSystem().Root.Send(c.Self(), resumed{})
+		}
+	}()
 	o.receive(c)
 	o.busy = false
 }
@@ -102,6 +115,10 @@ func (o *outbox) receive(c actor.Context) {
 			o.timer = nil
 			o.step(c, ledger.Tick{})
 			o.lookAround(c)
+		}
+	case spareTick:
+		if m.incarnation == o.incarnation {
+			o.goOn(c)
 		}
 	case wake:
 		o.woken.Store(false)
@@ -196,9 +213,6 @@ func (o *outbox) step(c actor.Context, in ledger.Input) {
 	o.arm(c)
 }
 
-// lostTick is how long after its time a tick counts as lost: a scheduler, a mailbox or middleware may drop it.
-const lostTick = 5 * time.Second
-
 // arm schedules the next tick, unless one is due early enough.
 func (o *outbox) arm(c actor.Context) {
 	at := o.ledger.NextTick()
@@ -215,6 +229,10 @@ func (o *outbox) arm(c actor.Context) {
 		}
 		o.timer()
 	}
+	if o.spareAt.Before(at.Add(lostTick / 2)) {
+		o.armSpare(c, at.Add(lostTick).Sub(now))
+		o.spareAt = at.Add(lostTick)
+	}
 	o.ticks++
 	o.tickAt = at
 	o.timer = o.scheduler.SendOnce(max(0, at.Sub(now)), c.Self(), tick{o.incarnation, o.ticks})
@@ -225,6 +243,7 @@ func (o *outbox) later(c actor.Context, d time.Duration, message any) {
 	if o.timer != nil {
 		o.timer()
 	}
+	o.armSpare(c, d+lostTick)
 	o.timer = o.scheduler.SendOnce(d, c.Self(), message)
 }
 

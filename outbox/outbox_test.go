@@ -296,7 +296,7 @@ func TestTicksComeFromTheScheduler(t *testing.T) {
 		outbox.WithScheduler(clock), outbox.WithClock(clock.Now), outbox.WithSnapshots(j), outbox.WithPollInterval(time.Minute))
 	await(t, "the first poll is done", func() bool {
 		status, err := o.Status(within(t))
-		return err == nil && status.GetLastRead() != nil && clock.Pending() == 1
+		return err == nil && status.GetLastRead() != nil && clock.Pending() == 2
 	})
 	write(t, j, "a", 1, 1)
 	require.Empty(t, s.received("a"), "nobody has told it, and no time has passed")

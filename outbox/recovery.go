@@ -18,6 +18,7 @@ import (
 // acquired is what an attempt to take over the name has come to.
 type acquired struct {
 	incarnation uint64
+	attempt     int
 	saved       query.Saved // the epoch is ours, even if there is an error
 	recovered   recovered
 	base        bool // the snapshot is a new beginning, which is not stored yet
@@ -43,8 +44,10 @@ func (o *outbox) acquire(c actor.Context, accept *acceptance) {
 	if o.blocked == nil {
 		o.reason = "recovering its offsets"
 	}
+	o.acquiring++
+	o.armSpare(c, o.settings.ledger.ReadTimeout+lostTick) // in case that its outcome is lost
 	held, root, self := lifeOf(c).epoch, c.ActorSystem().Root, c.Self()
-	a := acquired{incarnation: o.incarnation, accept: accept, seen: o.seen}
+	a := acquired{incarnation: o.incarnation, attempt: o.acquiring, accept: accept, seen: o.seen}
 	o.background.run(o.settings.ledger.ReadTimeout, func(ctx context.Context) error {
 		if err := o.recoverFrom(ctx, held, &a); err != nil {
 			return err
@@ -136,6 +139,9 @@ func final(err error) bool {
 }
 
 func (o *outbox) acquired(c actor.Context, a acquired) {
+	if a.attempt != o.acquiring || o.ledger != nil {
+		return // a later attempt may have taken over from this one
+	}
 	l := lifeOf(c)
 	if a.saved.Epoch != 0 {
 		l.epoch = a.saved.Epoch // from now on it is proved, never taken over again

@@ -45,6 +45,10 @@ func (o *outbox) halt() (unreturned int) {
 		o.timer()
 		o.timer = nil
 	}
+	if o.spare != nil {
+		o.spare()
+		o.spare, o.spareAt = nil, time.Time{}
+	}
 	for _, child := range o.publishers.lanes {
 		if child.respawn != nil {
 			child.respawn()

@@ -50,6 +50,10 @@ func (o *outbox) suspend(c actor.Context, wait time.Duration, why error) {
 func (o *outbox) revive(c actor.Context) {
 	o.crashed = false
 	o.revivals++
+	if o.background == nil { // it has not even started
+		o.start(c)
+		return
+	}
 	o.suspend(c, o.settings.ledger.Backoff(o.revivals), errors.New("it panicked, and its supervisor let it go on"))
 }
 

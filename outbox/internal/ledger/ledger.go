@@ -202,6 +202,7 @@ func (l *Ledger) recover(in Recovered) {
 	l.saves.index = in.Index
 	l.saves.watermark = s.Watermark
 	l.saves.basing = in.Base
+	l.saves.paused = s.Paused
 	for _, p := range s.Parked {
 		l.parked.add(p)
 	}

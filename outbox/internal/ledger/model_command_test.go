@@ -236,11 +236,15 @@ func (m *model) rewindCommand(in Rewind) {
 
 func (m *model) pauseCommand(token uint64, paused bool, kind NoticeKind) {
 	if m.paused != paused {
-		m.paused, m.saves.changed = paused, true
+		m.paused = paused
 		m.due(kind, "", 0)
 		if !paused {
 			m.frontSince = m.now
 		}
 	}
-	m.confirmCommand(Reply{Token: token})
+	if m.saves.paused == m.paused && m.saves.pending == nil {
+		m.reply(Reply{Token: token})
+		return
+	}
+	m.confirm(nil, &Reply{Token: token})
 }

@@ -123,7 +123,11 @@ func (m *model) finishRedrive() {
 	if len(j.failed) > 0 {
 		reply.Err = ErrNotRedriven
 	}
-	m.confirmCommand(reply)
+	if j.delivered == 0 && len(j.failed) == 0 {
+		m.reply(reply)
+		return
+	}
+	m.confirm(nil, &reply)
 }
 
 func (m *model) allowReadParked(e ReadStream) {

@@ -16,6 +16,7 @@ type modelSaves struct {
 	pending         *modelSave
 	watermark       query.Offset // of the last snapshot that is known to be saved
 	changed, basing bool
+	paused          bool // says that snapshot
 	waiting         []modelConfirmation
 	due             bool // in this step
 	dirtySince      time.Time
@@ -29,6 +30,7 @@ type modelSave struct {
 	watermark query.Offset
 	records   []eventKey // of the unsaved ones
 	rewind    bool
+	paused    bool
 	until     time.Time
 }
 
@@ -46,15 +48,6 @@ func (m *model) confirm(st *modelStream, reply *Reply) {
 	}
 	m.saves.changed = true
 	m.saves.waiting = append(m.saves.waiting, modelConfirmation{st: st, reply: reply})
-}
-
-// confirmCommand has a reply given once what the command has changed is known to be saved, which may be so already.
-func (m *model) confirmCommand(reply Reply) {
-	if !m.saves.changed && m.saves.pending == nil && len(m.saves.waiting) == 0 {
-		m.reply(reply)
-		return
-	}
-	m.saves.waiting = append(m.saves.waiting, modelConfirmation{reply: &reply})
 }
 
 // dirty reports whether something is worth saving soon.
@@ -134,7 +127,7 @@ func (m *model) allowSave(e Save) {
 		m.disagree("save %d comes after %d", e.Index, s.index-1)
 	}
 	s.due = false
-	p := &modelSave{index: s.index, watermark: m.watermark, until: m.now.Add(m.cfg.SaveTimeout)}
+	p := &modelSave{index: s.index, watermark: m.watermark, paused: m.paused, until: m.now.Add(m.cfg.SaveTimeout)}
 	s.pending, s.changed, s.dirtySince, s.movedSince = p, false, time.Time{}, time.Time{}
 	m.rewind.begun = m.rewindReady()
 	m.checkSnapshot(e.Snapshot)
@@ -230,7 +223,7 @@ func (m *model) saved(in Saved) {
 		m.forgetFlushes()
 		return
 	}
-	s.failures, s.soonest, s.latest, s.watermark = 0, time.Time{}, time.Time{}, p.watermark
+	s.failures, s.soonest, s.latest, s.watermark, s.paused = 0, time.Time{}, time.Time{}, p.watermark, p.paused
 	if p.rewind {
 		m.rewound()
 		return

@@ -30,12 +30,14 @@ type model struct {
 
 	position, watermark query.Offset
 	anchor              Pointer
-	feedRead            modelRead                     // unanswered
-	window              []*modelEvent                 // shown, and not passed by the watermark
-	gaps                map[*modelStream]query.Offset // of which the feed has left out an event, while there is no place to hold it: the offset that has shown that
-	frontSince          time.Time
-	streams             map[string]*modelStream
-	reads               map[string]modelRead // unanswered, by id
+	feedRead            modelRead     // unanswered
+	window              []*modelEvent // shown, and not passed by the watermark
+	// gaps are the ids of which the feed has left out an event, while there is no place to hold them, with the offset at
+	// which that was seen.
+	gaps       map[*modelStream]query.Offset
+	frontSince time.Time
+	streams    map[string]*modelStream
+	reads      map[string]modelRead // unanswered, by id
 
 	batches []*modelBatch
 	sent    map[eventKey]bool // at least once
@@ -171,7 +173,7 @@ func (m *model) recover(in Recovered) {
 	m.position, m.watermark, m.anchor = s.Watermark, s.Watermark, s.Anchor
 	m.parked = append(m.parked, s.Parked...)
 	m.published, m.skipped, m.rewinds, m.paused = s.Published, s.Skipped, s.Rewinds, s.Paused
-	m.saves = modelSaves{index: in.Index, watermark: s.Watermark, basing: in.Base}
+	m.saves = modelSaves{index: in.Index, watermark: s.Watermark, basing: in.Base, paused: s.Paused}
 	m.restore(s.Held)
 	if in.Token != 0 {
 		m.confirm(nil, &Reply{Token: in.Token})

@@ -106,19 +106,29 @@ func (l *Ledger) hurry(st *stream) {
 
 func (l *Ledger) pause(token uint64) {
 	if !l.paused {
-		l.paused, l.saves.changed = true, true
+		l.paused = true
 		l.notice(NoticePaused, "", 0, "")
 	}
-	l.confirmCommand(Reply{Token: token})
+	l.confirmPaused(token)
 }
 
 func (l *Ledger) resume(token uint64) {
 	if l.paused {
-		l.paused, l.saves.changed = false, true
+		l.paused = false
 		l.window.frontSince = l.now // it was not its stream that kept it waiting
 		l.notice(NoticeResumed, "", 0, "")
 	}
-	l.confirmCommand(Reply{Token: token})
+	l.confirmPaused(token)
+}
+
+// confirmPaused answers once it is saved whether the outbox is paused, which it may be already.
+func (l *Ledger) confirmPaused(token uint64) {
+	reply := Reply{Token: token}
+	if l.saves.paused == l.paused && l.saves.pending == nil {
+		l.emit(reply)
+		return
+	}
+	l.confirm(confirmation{reply: &reply})
 }
 
 // refuse answers a command that supposes what is not so.

@@ -154,5 +154,9 @@ func (l *Ledger) finishRedrive() {
 	if len(j.failed) > 0 {
 		reply.Err = fmt.Errorf("%w: %s/%d: %s", ErrNotRedriven, j.failed[0].id, j.failed[0].seq, j.why)
 	}
-	l.confirmCommand(reply)
+	if j.delivered == 0 && len(j.failed) == 0 {
+		l.emit(reply) // there was nothing to do
+		return
+	}
+	l.confirm(confirmation{reply: &reply})
 }

@@ -13,6 +13,8 @@ type saves struct {
 	index     int64        // of the last attempt
 	pending   *pendingSave // unanswered
 	watermark query.Offset // of the last snapshot that is known to be saved
+	// paused: that snapshot says so.
+	paused bool
 	// changed: the held and parked entries, or whether it is paused, are not as in that snapshot.
 	changed bool
 	// waiting are those that go on once a snapshot with what they did is known to be saved.
@@ -31,6 +33,7 @@ type pendingSave struct {
 	watermark  query.Offset
 	recordable int
 	rewind     bool
+	paused     bool
 	deadline   time.Time
 }
 
@@ -58,15 +61,6 @@ func (l *Ledger) confirm(c confirmation) {
 	}
 	l.saves.changed = true
 	l.saves.waiting = append(l.saves.waiting, c)
-}
-
-// confirmCommand answers a command once what it has changed is known to be saved: at once, if there is nothing to save.
-func (l *Ledger) confirmCommand(reply Reply) {
-	if s := &l.saves; !s.changed && s.pending == nil && len(s.waiting) == 0 {
-		l.emit(reply)
-		return
-	}
-	l.saves.waiting = append(l.saves.waiting, confirmation{reply: &reply})
 }
 
 // confirmed does what waited for the save, or has it wait for the next one.
@@ -144,7 +138,7 @@ func (l *Ledger) save() {
 func (l *Ledger) beginSave(p pendingSave, snapshot Snapshot) {
 	s := &l.saves
 	s.index++
-	p.index, p.deadline = s.index, l.now.Add(l.cfg.SaveTimeout)
+	p.index, p.paused, p.deadline = s.index, l.paused, l.now.Add(l.cfg.SaveTimeout)
 	s.pending = &p
 	s.changed = false
 	s.dirtySince, s.movedSince = time.Time{}, time.Time{}
@@ -193,7 +187,7 @@ func (l *Ledger) saved(in Saved) {
 	switch in.Result {
 	case SaveOK:
 		s.failures, s.retryAt, s.last = 0, time.Time{}, l.now
-		s.watermark = p.watermark
+		s.watermark, s.paused = p.watermark, p.paused
 		if p.rewind {
 			l.rewound()
 			return

@@ -181,6 +181,7 @@ func simulate(seed uint64, logging bool) (s *simulation, err error) {
 	s.faults = s.drawFaults()
 	s.journal = newSimJournal(s.cfg.Filter)
 	s.store = &simStore{sim: s, view: viewOf(Snapshot{})}
+	s.store.present = s.store.view
 	s.sink = &simSink{sim: s}
 	s.logf("%+v", s.faults)
 	s.run()
