@@ -174,6 +174,9 @@ func (c *Client) open() *call {
 }
 
 func (cl *call) ask(ctx context.Context, message proto.Message) (any, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	root, to := cl.client.system.Root, cl.client.pid
 	if cl.client.local() {
 		root.RequestWithCustomSender(to, command{message}, cl.pid)

@@ -161,7 +161,7 @@ func TestTicksDoNotPileUpBehindASlowMailbox(t *testing.T) {
 		}
 		o.flush(t)
 		require.Greater(t, handled, 10)
-		require.EqualValues(t, 1, ticks.most.Load())
+		require.EqualValues(t, 2, ticks.most.Load(), "a tick, and the spare one")
 	})
 }
 

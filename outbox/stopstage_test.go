@@ -3,15 +3,19 @@ package outbox_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/protoactor-contrib/protoactor-outbox/actor/publisher"
 	"github.com/protoactor-contrib/protoactor-outbox/outbox"
+	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
+	outboxv1 "github.com/protoactor-contrib/protoactor-outbox/proto/outbox/v1"
 )
 
 // stage is a moment in the life of an outbox at which it is stopped.
@@ -23,6 +27,8 @@ type stage struct {
 	after     func(*scene)              // brings it about, once clients wait for the outbox
 	// done: everything is published and saved by then, and the clients have their answers.
 	done bool
+	// drains: it was draining before.
+	drains bool
 	// takes is how long the stop may take, because of what does not return.
 	takes time.Duration
 	// unreturned calls into the journal and abandoned publishers are what the outbox says that it leaves behind.
@@ -38,6 +44,24 @@ type scene struct {
 	client  *outbox.Client
 	release chan struct{} // ends what does not keep to its context
 	heal    []func()      // before the next outbox is spawned
+	// redriving: parked events are sent once more.
+	redriving atomic.Bool
+}
+
+func (s *scene) is(state outboxv1.State) {
+	status, err := s.client.Status(within(s.t))
+	require.NoError(s.t, err)
+	require.Equal(s.t, state, status.GetState())
+}
+
+// bomb is an event that panics when it is decoded.
+type bomb struct{ *wrapperspb.StringValue }
+
+func (b *bomb) ProtoReflect() protoreflect.Message {
+	if b == nil {
+		return (*wrapperspb.StringValue)(nil).ProtoReflect()
+	}
+	panic("the decoder has a bug")
 }
 
 // What a stop waits for: calls into the journal, a last save, and a Publish. Whoever keeps to its context takes no time
@@ -172,6 +196,35 @@ func publishStages() []stage {
 			})
 			return publisher.Props(mux)
 		}},
+		{name: "a decoder panics", after: func(*scene) { pass(3 * time.Second) }, publisher: func(*scene) *actor.Props {
+			mux := publisher.NewMux(publisher.Park)
+			publisher.On(mux, func(context.Context, publisher.Meta, *bomb) error { return nil })
+			return publisher.Props(mux)
+		}},
+		{name: "a parked event is sent once more, and that hangs", done: true, publisher: func(s *scene) *actor.Props {
+			return publisher.Props(publisher.Func(func(ctx context.Context, e publisher.Event) error {
+				switch {
+				case e.PersistenceID != "b":
+					return s.s.publish(ctx, e)
+				case s.redriving.Load():
+					return hanging.call(s, ctx)
+				default:
+					return publisher.Permanent(errors.New("no such customer"))
+				}
+			}))
+		}, after: func(s *scene) {
+			pass(2 * time.Second)
+			s.redriving.Store(true)
+			redriven := async(func() error { _, err := s.client.Redrive(context.Background(), "", 0); return err })
+			pass(time.Second)
+			s.heal = append(s.heal, func() {
+				require.ErrorIs(s.t, next(s.t, "the answer to the redrive", redriven), outbox.ErrStopped)
+				redriver := spawnIn(s.t, s.system, s.j, publisher.Props(publisher.Func(s.s.publish)))
+				_, err := redriver.Redrive(within(s.t), "", 0)
+				require.NoError(s.t, err)
+				redriver.stop(s.t)
+			})
+		}},
 		{name: "the sink is down", publisher: that(failing), after: func(*scene) { pass(3 * time.Second) }},
 		{name: "Publish panics, again and again", publisher: that(panicking), after: func(*scene) { pass(3 * time.Second) }},
 		{
@@ -213,7 +266,52 @@ func lifeStages() []stage {
 			write(s.t, s.j.Journal, "d", 1, 3)
 			require.NoError(s.t, s.client.WaitPublished(within(s.t), "d", 3))
 		}},
-		{name: "it drains", publisher: that(hanging), after: func(s *scene) {
+		{
+			name: "it is blocked, because its journal has changed",
+			before: func(s *scene) {
+				s.j.set(func(j *spy) { j.head = func(h *query.Head) { h.Identity = "another" } })
+				s.heal = append(s.heal, func() { s.j.set(func(j *spy) { j.head = nil }) })
+			},
+			after: func(s *scene) {
+				pass(10 * time.Second)
+				s.is(outboxv1.State_STATE_BLOCKED)
+			},
+		},
+		{
+			name: "it begins anew, because its journal has changed", done: true,
+			after: func(s *scene) {
+				pass(2 * time.Second) // all is saved
+				s.j.set(func(j *spy) { j.head = func(h *query.Head) { h.Identity = "another" } })
+				s.heal = append(s.heal, func() { s.j.set(func(j *spy) { j.head = nil }) })
+				pass(5 * time.Second) // it has looked
+			},
+		},
+		{
+			name: "it is paused",
+			before: func(s *scene) {
+				pauser := spawnIn(s.t, s.system, s.j, that(hanging)(s))
+				require.NoError(s.t, pauser.Pause(within(s.t)))
+				pauser.stop(s.t)
+				s.heal = append(s.heal, func() {
+					resumer := spawnIn(s.t, s.system, s.j, that(hanging)(s))
+					require.NoError(s.t, resumer.Resume(within(s.t)))
+					resumer.stop(s.t)
+				})
+			},
+			after: func(s *scene) {
+				pass(time.Minute)
+				s.is(outboxv1.State_STATE_PAUSED)
+			},
+		},
+		{name: "it is being rewound, and that cannot be saved", done: true, after: func(s *scene) {
+			pass(2 * time.Second) // all is saved
+			s.have("Save", failing)
+			rewound := async(func() error { return s.client.Rewind(context.Background(), 2) })
+			pass(time.Second)
+			s.is(outboxv1.State_STATE_REWINDING)
+			s.heal = append(s.heal, func() { require.ErrorIs(s.t, next(s.t, "the answer to the rewind", rewound), outbox.ErrStopped) })
+		}},
+		{name: "it drains", drains: true, publisher: that(hanging), after: func(s *scene) {
 			drained := async(func() error { return s.client.Drain(context.Background(), time.Hour) })
 			pass(time.Second)
 			require.Empty(s.t, drained)

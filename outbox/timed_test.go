@@ -19,7 +19,11 @@ type timed struct {
 
 func spawnTimed(t *testing.T, j query.Journal, p *actor.Props, opts ...outbox.Option) timed {
 	t.Helper()
-	system := testkit.NewActorSystem(t)
+	return spawnTimedIn(t, testkit.NewActorSystem(t), j, p, opts...)
+}
+
+func spawnTimedIn(t *testing.T, system *actor.ActorSystem, j query.Journal, p *actor.Props, opts ...outbox.Option) timed {
+	t.Helper()
 	clock := testkit.NewManualScheduler(system.Root)
 	opts = append([]outbox.Option{outbox.WithScheduler(clock), outbox.WithClock(clock.Now)}, opts...)
 	return timed{running: spawnIn(t, system, j, p, opts...), clock: clock}
