@@ -41,6 +41,10 @@ func (l *Ledger) readFeed() {
 		return
 	}
 	limits, ok := l.room()
+	if len(f.gaps) > 0 {
+		// What has shown the gap needs no room, and must be read for the watermark to go on.
+		limits, ok = query.Limits{Events: max(1, limits.Events), Bytes: max(1, limits.Bytes)}, true
+	}
 	if !ok {
 		return
 	}
@@ -140,15 +144,23 @@ func (l *Ledger) pass(e *query.Event) (passed bool, err error) {
 		}
 		st = l.newStream(e.PersistenceID)
 		st.next = e.SequenceNumber
-	case e.SequenceNumber < st.next:
+	case e.SequenceNumber < st.next && e.Offset <= st.settledOffset:
 		st.saw(e)
 		return true, nil // settled in an earlier life, or by catching up
+	case e.SequenceNumber < st.next && st.held:
+		return l.anew(st, e), nil
+	case e.SequenceNumber < st.next:
+		return false, fmt.Errorf("%w: event %s appears at offset %d, behind event %d of its id", ErrBrokenJournal, e.ID(), e.Offset, st.next-1)
 	case st.held:
 		st.through = max(st.through, e.SequenceNumber)
 		l.wantCatchUp(st)
 		return true, nil
 	case e.SequenceNumber <= st.last:
 		return false, fmt.Errorf("%w: event %s has a greater offset than event %d of its id", ErrBrokenJournal, e.ID(), st.last)
+	}
+	if l.window.len() >= l.cfg.Window.Events { // a gap had it read although there was no room
+		l.forgetIfDone(st)
+		return false, nil
 	}
 	size := e.Size()
 	if l.window.len() == 0 {
@@ -175,6 +187,25 @@ func (l *Ledger) gap(st *stream, e *query.Event) bool {
 	}
 	l.counters.gaps++
 	l.notice(NoticeGap, st.id, missed, "")
+	return true
+}
+
+// anew has a held stream begin with an event of which it was held to be settled: the feed shows it behind all that was
+// settled, so that this is another history, which an operator has accepted. It reports false while that is not possible.
+func (l *Ledger) anew(st *stream, e *query.Event) bool {
+	if st.sent > 0 || st.parking || st.redriving {
+		return false
+	}
+	l.forgetRead(st)
+	l.unready(st)
+	l.acquit(st)
+	st.queue, st.bytes = nil, 0
+	st.next, st.readFrom, st.settledOffset = e.SequenceNumber, e.SequenceNumber, e.Offset-1
+	st.through, st.verified = e.SequenceNumber, true
+	l.recordable += st.unresolved
+	st.unresolved, st.dispatched = 0, 0
+	l.saves.changed = true
+	l.wantCatchUp(st)
 	return true
 }
 

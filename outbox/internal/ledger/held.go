@@ -29,7 +29,7 @@ func (l *Ledger) heldCount() int { return len(l.held) + len(l.ahead) }
 // those who are ahead included: otherwise one stream that fails could find them all taken, and make everybody wait.
 func (l *Ledger) hold(st *stream, pins bool) bool {
 	if st.held || len(st.queue) == 0 {
-		return st.held
+		return false
 	}
 	return l.holdThrough(st, st.queue[len(st.queue)-1].event.SequenceNumber, pins)
 }
@@ -141,6 +141,14 @@ func (l *Ledger) takeRead(read uint64) (r streamRead, ok bool) {
 	return streamRead{}, false
 }
 
+// forgetRead gives up on the stream's unanswered read, and on what it has in memory.
+func (l *Ledger) forgetRead(st *stream) {
+	if st.reading != 0 {
+		l.takeRead(st.reading)
+	}
+	l.release(st)
+}
+
 func (l *Ledger) streamPage(in StreamPage) {
 	if in.Read != 0 && in.Read == l.redrive.read {
 		l.redriveRead(in.Events)
@@ -185,6 +193,7 @@ func (l *Ledger) streamPage(in StreamPage) {
 		if first := st.queue[0].event.SequenceNumber; first > st.next {
 			st.next = first
 		}
+		l.recordMissing(st)
 		l.makeReady(st)
 		return
 	}
@@ -195,6 +204,7 @@ func (l *Ledger) streamPage(in StreamPage) {
 	if st.readFrom > st.through {
 		st.next = max(st.next, st.readFrom)
 	}
+	l.recordMissing(st)
 	l.wantCatchUp(st)
 }
 
@@ -204,6 +214,15 @@ func (l *Ledger) missing(st *stream, through int64) {
 	l.counters.missing += through - st.readFrom + 1
 	l.notice(NoticeMissing, st.id, st.readFrom, "")
 	st.readFrom = through + 1
+}
+
+// recordMissing lets go of the events that were sent, and never settled, and are gone from the journal: the next snapshot
+// is beyond them.
+func (l *Ledger) recordMissing(st *stream) {
+	if st.next > st.dispatched {
+		l.recordable += st.unresolved
+		st.unresolved = 0
+	}
 }
 
 func (l *Ledger) streamFailed(read uint64, err error) {

@@ -147,6 +147,7 @@ func (l *Ledger) take(st *stream, events, bytes int, first bool) int {
 				break
 			}
 			l.unsaved++
+			st.unresolved++
 			st.dispatched = seq
 			if en.slot != noSlot {
 				l.window.at(en.slot).sent = true

@@ -195,6 +195,7 @@ func (m *model) streamPage(in StreamPage) {
 	st.verified = st.verified || complete
 	if len(st.events) > 0 {
 		st.next = max(st.next, st.front())
+		m.recordMissing(st)
 		return
 	}
 	st.active = false
@@ -204,6 +205,25 @@ func (m *model) streamPage(in StreamPage) {
 	}
 	if st.readFrom > st.through {
 		st.next = max(st.next, st.readFrom)
+	}
+	m.recordMissing(st)
+}
+
+// recordMissing takes what was sent of an id and is gone from the journal for recordable, once nothing is left of it that
+// was sent and is still to be settled.
+func (m *model) recordMissing(st *modelStream) {
+	var gone []*modelUnsaved
+	for key, u := range m.unsaved {
+		switch {
+		case key.id != st.id || u.resolved:
+		case key.seq >= st.next:
+			return
+		default:
+			gone = append(gone, u)
+		}
+	}
+	for _, u := range gone {
+		u.resolved = true
 	}
 }
 

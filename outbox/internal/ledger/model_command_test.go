@@ -133,7 +133,7 @@ func (m *model) isResolved(w AwaitSettled) (bool, error) {
 	if st != nil && w.SequenceNumber < st.next {
 		return true, nil
 	}
-	if w.Offset > m.position || st != nil && st.held {
+	if w.Offset > m.position || st != nil && (st.held || m.gaps[st] != 0) {
 		return false, nil
 	}
 	waits := st != nil && slices.ContainsFunc(st.events, func(e *modelEvent) bool { return e.SequenceNumber >= w.SequenceNumber })
@@ -219,7 +219,7 @@ func (m *model) redriveCommand(in Redrive) {
 			keys = append(keys, eventKey{p.PersistenceID, p.SequenceNumber})
 		}
 	}
-	if m.phase != running || len(keys) == 0 && in.PersistenceID != "" {
+	if m.phase != running || in.PersistenceID == "" && in.SequenceNumber != 0 || len(keys) == 0 && in.PersistenceID != "" {
 		m.conflict(in.Token)
 		return
 	}

@@ -51,6 +51,9 @@ func (m *model) show(e *query.Event) bool {
 	case seq <= st.last:
 		m.disagree("the feed shows %s after number %d", e.ID(), st.last)
 	}
+	if len(m.window) >= m.cfg.Window.Events {
+		return false
+	}
 	if len(m.window) == 0 {
 		m.frontSince = m.now
 	}
@@ -145,6 +148,9 @@ func (m *model) room() (limits query.Limits, ok bool) {
 
 func (m *model) allowReadFeed(e ReadFeed) {
 	limits, ok := m.room()
+	if len(m.gaps) > 0 {
+		limits, ok = query.Limits{Events: max(1, limits.Events), Bytes: max(1, limits.Bytes)}, true
+	}
 	switch {
 	case m.phase != running || m.halted():
 		m.disagree("the feed is not to be read")

@@ -160,8 +160,6 @@ func (m *model) allowRedrive(b *modelBatch, d Dispatch) {
 		m.disagree("%s is sent once more, which is not its turn", e.ID())
 	case p == nil || p.Resolution != Unresolved:
 		m.disagree("%s is sent once more, but is not parked", e.ID())
-	case m.outage.on:
-		m.disagree("%s is sent once more in an outage", e.ID())
 	case m.inFlight(r.key.id) > 0 || st != nil && st.parking:
 		m.disagree("%s is sent once more beside an event of its id", e.ID())
 	}

@@ -57,6 +57,7 @@ func (l *Ledger) skipUnread(st *stream, offset query.Offset, reason string) {
 	st.readFrom = st.next
 	if seq <= st.dispatched {
 		l.recordable++
+		st.unresolved--
 	}
 	l.acquit(st)
 	l.wasSkipped(st.id, seq, reason)

@@ -76,6 +76,7 @@ func (l *Ledger) giveUp(st *stream) entry {
 	}
 	if e.SequenceNumber <= st.dispatched {
 		l.recordable++ // the event counts as unsaved
+		st.unresolved--
 	}
 	return en
 }

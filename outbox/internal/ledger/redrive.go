@@ -35,6 +35,8 @@ func (r *redriving) sends(key eventKey) bool {
 func (l *Ledger) startRedrive(in Redrive) {
 	keys := l.parked.unresolved(in.PersistenceID, in.SequenceNumber)
 	switch {
+	case in.PersistenceID == "" && in.SequenceNumber != 0:
+		l.refuse(in.Token, "number %d of which id is to be sent once more?", in.SequenceNumber)
 	case len(keys) == 0 && in.PersistenceID != "":
 		l.refuse(in.Token, "no such event of %q is parked", in.PersistenceID)
 	case l.phase != running:
@@ -86,11 +88,12 @@ func (l *Ledger) redriveUnread(err error) {
 }
 
 // sendRedriven dispatches the event once nothing else of its id is in flight or being saved, and there is a place for it.
+// An outage does not keep it: an operator wants to know.
 func (l *Ledger) sendRedriven() {
 	r := &l.redrive
 	st, lane := l.streams[r.key.id], int(query.SliceOf(r.key.id))%len(l.lanes)
 	la := &l.lanes[lane]
-	if r.batch != 0 || l.outage.on || !la.up || la.againOut >= l.cfg.LaneBatches || (st != nil && (st.sent > 0 || st.parking)) {
+	if r.batch != 0 || !la.up || la.againOut >= l.cfg.LaneBatches || (st != nil && (st.sent > 0 || st.parking)) {
 		return
 	}
 	if st != nil {

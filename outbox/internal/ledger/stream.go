@@ -21,6 +21,8 @@ type stream struct {
 	settledOffset query.Offset
 	// dispatched is the last sequence number that was sent at least once, and counted as unsaved.
 	dispatched int64
+	// unresolved is the number of events that were sent, and are neither settled nor given up on.
+	unresolved int
 	// last is the last sequence number that the feed has shown, lastOffset its offset; 0 if that is not known.
 	last       int64
 	lastOffset query.Offset
@@ -172,6 +174,7 @@ func (l *Ledger) settle(st *stream) {
 	e := en.event
 	st.next, st.settledOffset = e.SequenceNumber+1, e.Offset
 	l.acquit(st)
+	st.unresolved--
 	if en.slot == noSlot {
 		l.recordable++
 	} else {

@@ -53,7 +53,7 @@ func (l *Ledger) settled(w AwaitSettled) (bool, error) {
 		if w.SequenceNumber < st.next {
 			return true, nil
 		}
-		if st.held || w.Offset > l.feed.position {
+		if st.held || st.gapAt != 0 || w.Offset > l.feed.position {
 			return false, nil
 		}
 		return len(st.queue) == 0 || st.queue[len(st.queue)-1].event.SequenceNumber < w.SequenceNumber, nil
