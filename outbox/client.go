@@ -57,9 +57,9 @@ func (c *Client) WaitPublished(ctx context.Context, persistenceID string, sequen
 	if r, ok := answer.(*outboxv1.Reply); ok {
 		switch r.GetCode() {
 		case outboxv1.Code_CODE_PARKED:
-			return &ParkedError{PersistenceID: persistenceID, SequenceNumber: sequenceNumber, Reason: r.GetError()}
+			return &ParkedError{PersistenceID: persistenceID, SequenceNumber: r.GetSequenceNumber(), Reason: r.GetError()}
 		case outboxv1.Code_CODE_SKIPPED:
-			return &SkippedError{PersistenceID: persistenceID, SequenceNumber: sequenceNumber, Reason: r.GetError()}
+			return &SkippedError{PersistenceID: persistenceID, SequenceNumber: r.GetSequenceNumber(), Reason: r.GetError()}
 		}
 	}
 	return replyError(answer)

@@ -10,9 +10,9 @@ import (
 	outboxv1 "github.com/protoactor-contrib/protoactor-outbox/proto/outbox/v1"
 )
 
-// What an operator can do. Each of these returns once what it did is saved, so that it survives a crash; if ctx ends
-// before, it may or may not have been done, and can be asked for again. They return [ErrConflict] where the outbox is in
-// another state than the command supposes.
+// What an operator can do. Each of these returns once what it did is saved, so that it survives a crash (Retry has nothing
+// to save); if ctx ends before, it may or may not have been done, and can be asked for again. They return [ErrConflict]
+// where the outbox is in another state than the command supposes, and [ErrUnavailable] while it is [Blocked].
 
 // Skip lets go of one event for good: it is not published, and its persistence id goes on. It must be parked, or be the
 // first event of its id that is not published; otherwise, or while it is being sent, the error is [ErrConflict]. So two
@@ -32,7 +32,7 @@ func (c *Client) Retry(ctx context.Context, persistenceID string) (ids int, err 
 // Redrive publishes parked events after all, oldest first: one event, all of an id if the sequence number is 0, all there
 // are if the id is empty too. It returns how many were published; these are no longer parked. The error is
 // [ErrNotRedriven] if one was not: it stays parked, and those of its id behind it were not tried. A redriven event comes
-// after later ones of its id.
+// after later ones of its id. While the outbox is paused it waits.
 func (c *Client) Redrive(ctx context.Context, persistenceID string, sequenceNumber int64) (events int, err error) {
 	r, err := c.command(ctx, &outboxv1.Redrive{PersistenceId: persistenceID, SequenceNumber: sequenceNumber})
 	return int(r.GetCount()), err

@@ -63,6 +63,16 @@ func (o *outbox) bareCommand(c actor.Context, message any) {
 	o.command(c, message.(proto.Message))
 }
 
+// waits reports whether the command may wait for long. Only these are limited in number: an operator must get in.
+func waits(message proto.Message) bool {
+	switch message.(type) {
+	case *outboxv1.Flush, *outboxv1.WaitPublished:
+		return true
+	default:
+		return false
+	}
+}
+
 func (o *outbox) command(c actor.Context, message proto.Message) {
 	o.carryOut(c, c.Sender(), message)
 }
@@ -83,12 +93,16 @@ func (o *outbox) carryOut(c actor.Context, sender *actor.PID, message proto.Mess
 	case sender == nil && !drain:
 		o.log.Warn("refused a command without sender: send it with Request, not with Send", slog.String("command", string(message.ProtoReflect().Descriptor().Name())))
 		return
-	case len(o.commands.pending)+len(o.commands.early) >= maxCommands:
+	case waits(message) && len(o.commands.pending)+len(o.commands.early) >= maxCommands:
 		o.answer(c, sender, outboxv1.Code_CODE_UNAVAILABLE, errors.New("too many commands wait for an answer"))
 		return
 	}
 	if accept, ok := message.(*outboxv1.AcceptJournal); ok {
 		o.acceptJournal(c, sender, accept)
+		return
+	}
+	if o.blocked != nil && !drain {
+		o.answer(c, sender, outboxv1.Code_CODE_UNAVAILABLE, o.blocked) // it may be about another history than it will go on with
 		return
 	}
 	if o.ledger == nil {
@@ -200,9 +214,11 @@ func (o *outbox) reply(c actor.Context, e ledger.Reply) {
 	case err == nil:
 		code = outboxv1.Code_CODE_OK
 	case errors.As(err, &parked):
-		code, err = outboxv1.Code_CODE_PARKED, errors.New(parked.Reason)
+		o.answerReply(c, p.sender, &outboxv1.Reply{Code: outboxv1.Code_CODE_PARKED, Error: text(parked.Reason), SequenceNumber: parked.SequenceNumber})
+		return
 	case errors.As(err, &skipped):
-		code, err = outboxv1.Code_CODE_SKIPPED, errors.New(skipped.Reason)
+		o.answerReply(c, p.sender, &outboxv1.Reply{Code: outboxv1.Code_CODE_SKIPPED, Error: text(skipped.Reason), SequenceNumber: skipped.SequenceNumber})
+		return
 	case errors.Is(err, ErrDrainDeadline):
 		code, err = outboxv1.Code_CODE_DEADLINE, nil
 	case errors.Is(err, ErrConflict):
@@ -226,14 +242,17 @@ func (o *outbox) answer(c actor.Context, to *actor.PID, code outboxv1.Code, err 
 }
 
 func (o *outbox) answerCount(c actor.Context, to *actor.PID, code outboxv1.Code, count int, err error) {
-	if to == nil {
-		return // sent without asking for an answer
-	}
 	r := &outboxv1.Reply{Code: code, Count: int64(count)}
 	if err != nil {
 		r.Error = text(err.Error())
 	}
-	c.Send(to, r)
+	o.answerReply(c, to, r)
+}
+
+func (o *outbox) answerReply(c actor.Context, to *actor.PID, r *outboxv1.Reply) {
+	if to != nil { // else it was sent without asking for an answer
+		c.Send(to, r)
+	}
 }
 
 // abandon forgets what the sender had asked for; its Client has stopped waiting.

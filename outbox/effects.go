@@ -58,6 +58,9 @@ func (o *outbox) store(ctx, scope context.Context, s query.Saved) (ledger.SaveRe
 	case err == nil:
 		return ledger.SaveOK, nil
 	case errors.Is(err, query.ErrFenced):
+		if lost := o.setBack(ctx, s.Epoch); lost != nil {
+			return ledger.SaveFailed, lost
+		}
 		return ledger.SaveFenced, err
 	}
 	err = fmt.Errorf("save snapshot %d: %w", s.Index, err)
@@ -67,7 +70,7 @@ func (o *outbox) store(ctx, scope context.Context, s query.Saved) (ledger.SaveRe
 	switch {
 	case loadErr != nil:
 		return ledger.SaveFailed, err
-	case now.Epoch != s.Epoch:
+	case now.Epoch > s.Epoch:
 		return ledger.SaveFenced, query.ErrFenced
 	case now.Index == s.Index && bytes.Equal(now.Data, s.Data):
 		return ledger.SaveOK, nil

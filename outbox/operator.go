@@ -58,6 +58,10 @@ func (o *outbox) rewind(c actor.Context, token uint64, m *outboxv1.Rewind) {
 	case *outboxv1.Rewind_Offset:
 		o.step(c, ledger.Rewind{Token: token, To: query.Offset(to.Offset)})
 	case *outboxv1.Rewind_Time:
+		if !to.Time.IsValid() {
+			o.settle(c, token, outboxv1.Code_CODE_CONFLICT, fmt.Errorf("%w: the time to go back to is missing or invalid", ErrConflict))
+			return
+		}
 		o.locate(c, token, func(ctx context.Context) (ledger.Input, outboxv1.Code, error) {
 			offset, err := offsetAt(ctx, o.journal, to.Time.AsTime())
 			if errors.Is(err, errNoTimes) {

@@ -100,7 +100,7 @@ func WithMaxHeld(ids int) Option {
 }
 
 // WithMaxParked bounds the events that were given up on. The default is 1024. When that many are parked, an event
-// that would be is held instead.
+// that would be is tried again, with backoff, until there is room.
 func WithMaxParked(events int) Option {
 	return func(s *settings) { s.ledger.MaxParked = events }
 }
@@ -114,7 +114,7 @@ const (
 	// Park gives up on the event, keeps it visible for [Client.Redrive] or [Client.Skip], and goes on with its persistence
 	// id. It is the default.
 	Park = ledger.Park
-	// Hold has the persistence id wait for an operator's [Client.Retry] or [Client.Skip]; others go on.
+	// Hold has the persistence id wait for an operator's [Client.Retry] or [Client.Skip]; others go on. A restart tries it once.
 	Hold = ledger.Hold
 	// Skip counts and logs the event, and goes on.
 	Skip = ledger.SkipOver

@@ -32,23 +32,26 @@ type outbox struct {
 	owner       ownership
 	blocked     error    // why it waits for an operator or for the right journal; nil if it does not
 	seen        *history // of the journal, before a suspension; nil if the stored offsets tell as much
+	verified    history  // at the last look
 
-	timer      scheduler.CancelFunc // of the next tick, nil if there is none
-	tickAt     time.Time
-	spare      scheduler.CancelFunc // of a tick that comes if nothing else does, nil if there is none
-	spareAt    time.Time            // zero if not by the clock
-	ticks      uint64               // that were armed; only the last one counts
-	woken      atomic.Bool
-	unnotify   func()
-	reason     string // why it is not running yet
-	acquiring  int    // attempts to acquire, ever
-	attempts   int    // those that failed, in a row
-	stopping   bool
-	busy       bool // handling a message; still set afterwards if that panicked
-	crashed    bool // a message before this one panicked, so that the state may be wrong
-	revivals   int  // from such a crash, in a row
-	abandoned  *abandoned
-	unreturned int
+	timer        scheduler.CancelFunc // of the next tick, nil if there is none
+	tickAt       time.Time
+	spare        scheduler.CancelFunc // of a tick that comes if nothing else does, nil if there is none
+	spareAt      time.Time            // zero if not by the clock
+	ticks        uint64               // that were armed; only the last one counts
+	woken        atomic.Bool
+	unnotify     func()
+	reason       string      // why it is not running yet
+	accepting    *acceptance // of the operator, that is being carried out
+	acquiring    int         // attempts to acquire, ever
+	attempts     int         // those that failed, in a row
+	stopping     bool
+	busy         bool // handling a message; still set afterwards if that panicked
+	crashed      bool // a message before this one panicked, so that the state may be wrong
+	runningSince time.Time
+	revivals     int // from such a crash, in a row
+	abandoned    *abandoned
+	unreturned   int
 }
 
 // Messages to itself. Each names the instance that it is for.
@@ -188,7 +191,11 @@ func (o *outbox) step(c actor.Context, in ledger.Input) {
 	if o.ledger == nil || o.stopping {
 		return
 	}
-	if err := o.failure(in); errors.Is(err, query.ErrClosed) {
+	switch err := o.failure(in); {
+	case errors.Is(err, ErrJournalChanged):
+		o.changed(c, err)
+		return
+	case errors.Is(err, query.ErrClosed):
 		o.giveUp(c, fmt.Errorf("%w (if you closed it: stop the outbox first)", err))
 		return
 	}

@@ -21,10 +21,11 @@ type acquired struct {
 	attempt     int
 	saved       query.Saved // the epoch is ours, even if there is an error
 	recovered   recovered
-	base        bool // the snapshot is a new beginning, which is not stored yet
-	identity    string
-	accept      *acceptance // of the operator, nil if he was not asked
-	seen        *history    // what was read before a suspension
+	base        bool         // the snapshot is a new beginning, which is not stored yet
+	identity    string       // of the journal that is there
+	head        query.Offset // of that journal
+	accept      *acceptance  // of the operator, nil if he was not asked
+	seen        *history     // what was read before a suspension
 	err         error
 }
 
@@ -33,11 +34,21 @@ type acceptance struct {
 	token    uint64
 	identity string
 	from     query.Offset
+	needless bool // the right journal was there
 }
 
-// acquire takes over the name, or proves that it is still ours after a restart, and reads where we are.
+// acquire takes over the name, or proves that it is still ours after a restart, and reads where we are. Of several
+// attempts only the last one counts.
 func (o *outbox) acquire(c actor.Context, accept *acceptance) {
+	if o.accepting != nil {
+		o.settle(c, o.accepting.token, outboxv1.Code_CODE_UNAVAILABLE, errors.New("it was asked again before this was done"))
+	}
+	o.accepting = accept
 	if o.publishers.alive() { // those of the time before a suspension
+		if accept != nil {
+			o.accepting = nil
+			o.settle(c, accept.token, outboxv1.Code_CODE_UNAVAILABLE, errors.New("its publishers have yet to stop"))
+		}
 		o.later(c, nameLook, retry{o.incarnation})
 		return
 	}
@@ -60,46 +71,100 @@ func (o *outbox) acquire(c actor.Context, accept *acceptance) {
 	})
 }
 
-// recoverFrom reads what is stored, and whether it fits the journal.
+// recoverFrom takes the name and reads what is stored, and whether it fits the journal.
 func (o *outbox) recoverFrom(ctx context.Context, held int64, a *acquired) error {
-	var err error
-	if a.saved, err = o.snapshots.Acquire(ctx, o.key(), held); err != nil {
-		return fmt.Errorf("acquire %q: %w", o.key(), err)
-	}
-	switch {
-	case len(a.saved.Data) > 0:
-		if a.recovered, err = decodeSnapshot(a.saved.Data); err != nil {
+	if held == 0 && a.accept == nil {
+		// Whoever cannot go on anyway must not take over from one who can.
+		saved, err := o.snapshots.Load(ctx, o.key())
+		if err == nil {
+			err = o.examine(ctx, saved, a)
+		}
+		if errors.Is(err, ErrJournalChanged) || final(err) {
 			return err
 		}
-	case a.saved.Index > 0:
-		return fmt.Errorf("%w: snapshot %d was saved, and is empty now", ErrCorruptSnapshot, a.saved.Index)
+	}
+	lost, err := o.take(ctx, held, a)
+	if err != nil {
+		return err
+	}
+	if err = o.examine(ctx, a.saved, a); err == nil {
+		err = lost
+	}
+	switch {
+	case a.accept == nil:
+		return err
+	case err == nil:
+		a.accept.needless = true
+		return nil
+	case !errors.Is(err, ErrJournalChanged):
+		return err
+	case a.accept.identity != a.identity:
+		return fmt.Errorf("%w: %w: the journal that is there is %q, not %q", err, ErrConflict, a.identity, a.accept.identity)
+	case a.accept.from < 0 || a.accept.from > a.head:
+		return fmt.Errorf("%w: %w: offset %d is not between 0 and the journal's end, %d", err, ErrConflict, a.accept.from, a.head)
+	}
+	a.recovered.snapshot, a.base = a.recovered.snapshot.Rebased(a.accept.from), true
+	return nil
+}
+
+// take acquires the name. If the store has a smaller epoch than the one that we were given, it is not that somebody has
+// taken over, but that the store was set back; this is lost. With an operator's word, the name is taken anew.
+func (o *outbox) take(ctx context.Context, held int64, a *acquired) (lost, err error) {
+	a.saved, err = o.snapshots.Acquire(ctx, o.key(), held)
+	if errors.Is(err, ErrFenced) && held != 0 {
+		lost = o.setBack(ctx, held)
+	}
+	if lost != nil && a.accept != nil {
+		a.saved, err = o.snapshots.Acquire(ctx, o.key(), 0)
+	}
+	switch {
+	case lost != nil && a.accept == nil:
+		if head, err := o.journal.Head(ctx); err == nil {
+			a.identity = head.Identity
+		}
+		return nil, lost
+	case err != nil:
+		return nil, fmt.Errorf("acquire %q: %w", o.key(), err)
+	}
+	return lost, nil
+}
+
+// setBack returns an error that wraps ErrJournalChanged if the store's epoch is smaller than one that was given to us.
+func (o *outbox) setBack(ctx context.Context, epoch int64) error {
+	if now, err := o.snapshots.Load(ctx, o.key()); err == nil && now.Epoch < epoch {
+		return fmt.Errorf("%w: epoch %d was given to this outbox, and the store of its offsets knows only %d: it was restored from an older copy, or exchanged",
+			ErrJournalChanged, epoch, now.Epoch)
+	}
+	return nil
+}
+
+// examine decodes what is stored and compares the journal with it, and with what was seen before a suspension.
+func (o *outbox) examine(ctx context.Context, saved query.Saved, a *acquired) (err error) {
+	a.recovered, a.base = recovered{}, false
+	switch {
+	case len(saved.Data) > 0:
+		if a.recovered, err = decodeSnapshot(saved.Data); err != nil {
+			return err
+		}
+	case saved.Index > 0:
+		return fmt.Errorf("%w: snapshot %d was saved, and is empty now", ErrCorruptSnapshot, saved.Index)
 	}
 	head, err := o.journal.Head(ctx)
 	if err != nil {
 		return fmt.Errorf("read the journal's head: %w", err)
 	}
-	a.identity = head.Identity
+	a.identity, a.head = head.Identity, head.Offset
 	stored := a.recovered.snapshot
-	if a.saved.Index > 0 {
+	if saved.Index > 0 {
 		err = o.checkHistory(ctx, head, history{a.recovered.identity, stored.Watermark, stored.Anchor})
 	}
 	if err == nil && a.seen != nil {
 		err = o.checkHistory(ctx, head, *a.seen)
 	}
-	if err == nil && a.saved.Index == 0 {
+	if err == nil && saved.Index == 0 {
 		a.recovered.snapshot.Watermark, a.base, err = o.settings.start.offset(ctx, o.journal, head)
 	}
-	if a.accept == nil || !errors.Is(err, ErrJournalChanged) {
-		return err
-	}
-	switch {
-	case a.accept.identity != head.Identity:
-		return fmt.Errorf("%w: %w: the journal that is there is %q, not %q", err, ErrConflict, head.Identity, a.accept.identity)
-	case a.accept.from < 0 || a.accept.from > head.Offset:
-		return fmt.Errorf("%w: %w: offset %d is not between 0 and the journal's end, %d", err, ErrConflict, a.accept.from, head.Offset)
-	}
-	a.recovered.snapshot, a.base = stored.Rebased(a.accept.from), true
-	return nil
+	return err
 }
 
 // history is what is known of a journal: its identity, how far it was read, and an event that it had.
@@ -142,6 +207,7 @@ func (o *outbox) acquired(c actor.Context, a acquired) {
 	if a.attempt != o.acquiring || o.ledger != nil {
 		return // a later attempt may have taken over from this one
 	}
+	o.accepting = nil
 	l := lifeOf(c)
 	if a.saved.Epoch != 0 {
 		l.epoch = a.saved.Epoch // from now on it is proved, never taken over again
@@ -150,23 +216,27 @@ func (o *outbox) acquired(c actor.Context, a acquired) {
 		o.notAcquired(c, a)
 		return
 	}
-	o.blocked, o.seen, o.attempts, o.revivals = nil, nil, 0, 0
+	o.blocked, o.seen, o.attempts, o.runningSince = nil, nil, 0, o.now()
 	o.owner.epoch, o.owner.lookAt = a.saved.Epoch, o.now().Add(ownerLook)
 	o.identity, o.unknown = a.identity, a.recovered.unknown
 	cfg := o.settings.ledger
 	cfg.Generation = rand.Uint64() // not to be guessed: whoever knows it can acknowledge events
 	o.ledger = ledger.New(cfg)
 	o.reason = ""
-	o.log.Info("outbox is running", slog.Int64("epoch", a.saved.Epoch), slog.Int64("watermark", int64(a.recovered.snapshot.Watermark)),
+	o.verified = history{a.identity, a.recovered.snapshot.Watermark, a.recovered.snapshot.Anchor}
+	o.log.Info("outbox is running", slog.Bool("paused", a.recovered.snapshot.Paused), slog.Int64("epoch", a.saved.Epoch), slog.Int64("watermark", int64(a.recovered.snapshot.Watermark)),
 		slog.Int("held", len(a.recovered.snapshot.Held)), slog.Int("parked", len(a.recovered.snapshot.Parked)))
 	o.timer = nil
 	o.subscribe(c)
 	o.spawnPublishers(c)
 	in := ledger.Recovered{Snapshot: a.recovered.snapshot, Index: max(a.saved.Index, l.index), Base: a.base}
-	if a.accept != nil {
+	if a.accept != nil && !a.accept.needless {
 		in.Token = a.accept.token
 	}
 	o.step(c, in)
+	if a.accept != nil && a.accept.needless {
+		o.settle(c, a.accept.token, outboxv1.Code_CODE_CONFLICT, fmt.Errorf("%w: the right journal was back, and it goes on", ErrConflict))
+	}
 	o.unstash(c)
 }
 
@@ -196,36 +266,57 @@ func (o *outbox) notAcquired(c actor.Context, a acquired) {
 	}
 }
 
+// checkOlder looks for an event that was there at the last look. It may have been removed since, but not replaced, nor may
+// its id end before it.
+func (o *outbox) checkOlder(ctx context.Context, anchor ledger.Pointer) error {
+	if anchor == (ledger.Pointer{}) {
+		return nil
+	}
+	events, _, err := o.journal.EventsByPersistenceID(ctx, anchor.PersistenceID, anchor.SequenceNumber, query.Limits{Events: 1})
+	if err != nil {
+		return err
+	}
+	if len(events) > 0 && events[0].SequenceNumber == anchor.SequenceNumber {
+		if events[0].UID == anchor.UID {
+			return nil
+		}
+	} else if last, err := o.journal.LastSequenceNumber(ctx, anchor.PersistenceID); err != nil || last >= anchor.SequenceNumber {
+		return err
+	}
+	return fmt.Errorf("%w: event %s/%d at offset %d was there, and is not any more: the journal was restored from an older copy and written again",
+		ErrJournalChanged, anchor.PersistenceID, anchor.SequenceNumber, anchor.Offset)
+}
+
 // history is what this instance knows of the journal.
 func (o *outbox) history() history {
 	return history{o.identity, o.ledger.Position(), o.ledger.Anchor()}
 }
 
-// ownership is when we last looked whether the epoch is ours and the journal is the same.
+// ownership is when we look next whether the epoch is ours and the journal is the same.
 type ownership struct {
 	epoch  int64
-	lookAt time.Time // the next time
-	look   bool      // one is under way
+	lookAt time.Time
 }
 
 // looked is the answer to a look at the store and the journal.
 type looked struct {
 	incarnation uint64
 	epoch       int64
-	err         error // of the store or the journal, or ErrJournalChanged
+	seen        history // before the look
+	err         error   // of the store or the journal, or ErrJournalChanged
 }
 
 // ownerLook is how often an owner looks whether it is still the owner, and the journal still the one that it knows.
 const ownerLook = 5 * time.Second
 
 func (o *outbox) lookAround(c actor.Context) {
-	if o.ledger == nil || o.stopping || o.owner.look || o.now().Before(o.owner.lookAt) {
+	if o.ledger == nil || o.stopping || o.now().Before(o.owner.lookAt) {
 		return
 	}
-	o.owner.look = true
+	o.owner.lookAt = o.now().Add(o.settings.ledger.ReadTimeout + ownerLook) // if this one is never answered
 	root, self := c.ActorSystem().Root, c.Self()
-	found := looked{incarnation: o.incarnation}
-	seen := o.history()
+	found := looked{incarnation: o.incarnation, seen: o.history()}
+	verified := o.verified
 	o.background.run(o.settings.ledger.ReadTimeout, func(ctx context.Context) error {
 		saved, err := o.snapshots.Load(ctx, o.key())
 		if err != nil {
@@ -236,7 +327,11 @@ func (o *outbox) lookAround(c actor.Context) {
 		if err != nil {
 			return err
 		}
-		if err := o.checkHistory(ctx, head, seen); err != nil {
+		if err := o.checkHistory(ctx, head, found.seen); err != nil {
+			return err
+		}
+		// What was read since the last look may be of another history already.
+		if err := o.checkOlder(ctx, verified.anchor); err != nil {
 			return err
 		}
 		root.Send(self, found)
@@ -248,15 +343,28 @@ func (o *outbox) lookAround(c actor.Context) {
 }
 
 func (o *outbox) looked(c actor.Context, l looked) {
-	o.owner.look, o.owner.lookAt = false, o.now().Add(ownerLook)
+	o.owner.lookAt = o.now().Add(ownerLook)
 	switch {
-	case l.epoch != 0 && l.epoch != o.owner.epoch:
+	case l.epoch > o.owner.epoch:
 		o.step(c, ledger.Fenced{})
 	case errors.Is(l.err, ErrJournalChanged):
-		seen := o.history()
-		o.suspend(c, 0, l.err)
-		o.seen = &seen // it may be more than the stored offsets tell
+		o.changed(c, l.err)
 	case l.err != nil:
 		o.log.Warn("cannot look whether another owner has taken over, or the journal has changed", slog.Any("error", l.err))
+	case l.epoch < o.owner.epoch:
+		o.changed(c, fmt.Errorf("%w: epoch %d was given to this outbox, and the store of its offsets knows only %d", ErrJournalChanged, o.owner.epoch, l.epoch))
+	default:
+		o.verified = l.seen
 	}
+}
+
+// changed begins anew, to wait for the right journal if it is still another one.
+func (o *outbox) changed(c actor.Context, err error) {
+	seen := o.verified
+	if now := o.history(); now.anchor == o.verified.anchor {
+		seen = now // it has read on, and nothing of that is in doubt but its end
+	}
+	seen.read = max(seen.read, o.ledger.Position())
+	o.suspend(c, 0, err)
+	o.seen = &seen // it may be more than the stored offsets tell
 }

@@ -47,23 +47,24 @@ func (o *outbox) status() *outboxv1.Status {
 	m.HeldCount, m.ParkedCount, m.UnknownBatches = int64(s.HeldCount), int64(s.ParkedCount), s.UnknownBatches
 	for _, h := range s.Held {
 		m.Held = append(m.Held, &outboxv1.HeldStatus{
-			PersistenceId: h.PersistenceID, Next: h.Next, Attempts: int64(h.Attempts), Error: text(h.Err), RetryAt: timestamp(h.RetryAt),
+			PersistenceId: h.PersistenceID, Next: h.Next, Attempts: int64(h.Attempts), Error: text(h.Err), RetryAt: o.timestamp(h.RetryAt),
 			WaitsForOperator: h.Stuck,
 		})
 	}
 	for _, p := range s.Parked {
 		m.Parked = append(m.Parked, encodeParked(p))
 	}
-	m.LastRead, m.LastPublished, m.LastSaved = timestamp(s.LastRead), timestamp(s.LastPublished), timestamp(s.LastSaved)
+	m.LastRead, m.LastPublished, m.LastSaved = o.timestamp(s.LastRead), o.timestamp(s.LastPublished), o.timestamp(s.LastSaved)
 	if !s.Oldest.IsZero() {
 		m.OldestUnpublished = durationpb.New(max(0, o.clock().Sub(s.Oldest)))
 	}
 	return m
 }
 
-func timestamp(t time.Time) *timestamppb.Timestamp {
+// timestamp is a moment of the ledger's, whose time never goes back, by the clock of the machine as it is set now.
+func (o *outbox) timestamp(t time.Time) *timestamppb.Timestamp {
 	if t.IsZero() {
 		return nil
 	}
-	return timestamppb.New(t)
+	return timestamppb.New(t.Add(o.clock().Sub(o.now())))
 }

@@ -27,12 +27,22 @@ type stage struct {
 	after     func(*scene)              // brings it about, once clients wait for the outbox
 	// done: everything is published and saved by then, and the clients have their answers.
 	done bool
-	// drains: it was draining before.
-	drains bool
+	// drains: it was draining before. busy: a short drain comes to its deadline.
+	drains, busy bool
+	// unavailable: clients are told so before the stop.
+	unavailable bool
 	// takes is how long the stop may take, because of what does not return.
 	takes time.Duration
 	// unreturned calls into the journal and abandoned publishers are what the outbox says that it leaves behind.
 	unreturned, abandoned int
+}
+
+// answer is what clients get that wait for what will not come.
+func (s *stage) answer() error {
+	if s.unavailable {
+		return outbox.ErrUnavailable
+	}
+	return outbox.ErrStopped
 }
 
 // scene is the world in which one outbox is stopped.
@@ -201,7 +211,7 @@ func publishStages() []stage {
 			publisher.On(mux, func(context.Context, publisher.Meta, *bomb) error { return nil })
 			return publisher.Props(mux)
 		}},
-		{name: "a parked event is sent once more, and that hangs", done: true, publisher: func(s *scene) *actor.Props {
+		{name: "a parked event is sent once more, and that hangs", done: true, busy: true, publisher: func(s *scene) *actor.Props {
 			return publisher.Props(publisher.Func(func(ctx context.Context, e publisher.Event) error {
 				switch {
 				case e.PersistenceID != "b":
@@ -267,7 +277,7 @@ func lifeStages() []stage {
 			require.NoError(s.t, s.client.WaitPublished(within(s.t), "d", 3))
 		}},
 		{
-			name: "it is blocked, because its journal has changed",
+			name: "it is blocked, because its journal has changed", unavailable: true,
 			before: func(s *scene) {
 				s.j.set(func(j *spy) { j.head = func(h *query.Head) { h.Identity = "another" } })
 				s.heal = append(s.heal, func() { s.j.set(func(j *spy) { j.head = nil }) })
@@ -299,11 +309,11 @@ func lifeStages() []stage {
 				})
 			},
 			after: func(s *scene) {
-				pass(time.Minute)
+				pass(10 * time.Second)
 				s.is(outboxv1.State_STATE_PAUSED)
 			},
 		},
-		{name: "it is being rewound, and that cannot be saved", done: true, after: func(s *scene) {
+		{name: "it is being rewound, and that cannot be saved", done: true, busy: true, after: func(s *scene) {
 			pass(2 * time.Second) // all is saved
 			s.have("Save", failing)
 			rewound := async(func() error { return s.client.Rewind(context.Background(), 2) })

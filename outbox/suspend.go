@@ -43,11 +43,18 @@ func (o *outbox) suspend(c actor.Context, wait time.Duration, why error) {
 	o.background = newBackground()
 	o.woken.Store(false)
 	o.reason = why.Error()
-	o.later(c, wait, retry{o.incarnation})
+	if lifeOf(c).reserved {
+		o.later(c, wait, retry{o.incarnation})
+	} else {
+		o.later(c, wait, tryName{o.incarnation})
+	}
 }
 
 // revive begins anew after a message that panicked, where the supervisor said Resume: what is in memory may be half done.
 func (o *outbox) revive(c actor.Context) {
+	if o.ledger != nil && o.now().Sub(o.runningSince) > goodWhile {
+		o.revivals = 0
+	}
 	o.crashed = false
 	o.revivals++
 	if o.background == nil { // it has not even started
@@ -59,11 +66,17 @@ func (o *outbox) revive(c actor.Context) {
 
 // block waits for the right journal or an operator, and says so.
 func (o *outbox) block(c actor.Context, err error) {
-	if o.blocked == nil || o.blocked.Error() != err.Error() {
+	first := o.blocked == nil
+	o.blocked, o.reason = err, err.Error()
+	if first {
 		o.log.Error("the outbox reads nothing more: it waits for the right journal, or for an operator's AcceptJournal", slog.Any("reason", err))
-		o.blocked = err
-		c.ActorSystem().EventStream.Publish(&Blocked{Name: o.name, PID: c.Self(), Err: err})
+		for _, e := range o.commands.early {
+			o.answer(c, e.sender, outboxv1.Code_CODE_UNAVAILABLE, err)
+		}
+		o.commands.early = nil
+		o.protect("event stream", func() {
+			c.ActorSystem().EventStream.Publish(&Blocked{Name: o.name, PID: c.Self(), Err: err})
+		})
 	}
-	o.reason = err.Error()
 	o.later(c, ownerLook, retry{o.incarnation})
 }

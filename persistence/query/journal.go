@@ -41,7 +41,8 @@ type Head struct {
 	// Identity is given to a journal when it is created and never changes. A journal that answers with
 	// another identity is another journal, whatever its address.
 	Identity string
-	// Offset is at or above the offset of every event whose append returned before the call.
+	// Offset is at or above the offset of every event whose append returned before the call, and at or above the Next of
+	// every page that was answered before it.
 	Offset Offset
 }
 

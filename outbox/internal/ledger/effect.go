@@ -39,7 +39,7 @@ type Reply struct {
 	Token uint64
 	// Count is how many ids or events a command was about, where it may be more than one.
 	Count int
-	// Err is nil, one of the typed errors below, [ErrDrainDeadline] or what the ledger stopped with.
+	// Err is nil, *[SkippedError], [ErrConflict], [ErrNotRedriven], [ErrDrainDeadline] or what the ledger stopped with.
 	Err error
 }
 
@@ -68,7 +68,7 @@ const (
 	// NoticeGap: the feed has shown an event, but not the one before it, which is looked for by id.
 	NoticeGap
 	NoticeMissing
-	// NoticePaused, NoticeResumed and NoticeRewound tell of what an operator did, once it is saved.
+	// NoticePaused, NoticeResumed and NoticeRewound tell of what an operator did; the last one once it is saved.
 	NoticePaused
 	NoticeResumed
 	NoticeRewound

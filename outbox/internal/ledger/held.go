@@ -190,9 +190,7 @@ func (l *Ledger) streamPage(in StreamPage) {
 		st.verified = true
 	}
 	if len(st.queue) > 0 {
-		if first := st.queue[0].event.SequenceNumber; first > st.next {
-			st.next = first
-		}
+		l.skipGone(st, st.front())
 		l.recordMissing(st)
 		l.makeReady(st)
 		return
@@ -202,7 +200,7 @@ func (l *Ledger) streamPage(in StreamPage) {
 		l.missing(st, r.through)
 	}
 	if st.readFrom > st.through {
-		st.next = max(st.next, st.readFrom)
+		l.skipGone(st, st.readFrom)
 	}
 	l.recordMissing(st)
 	l.wantCatchUp(st)
@@ -214,6 +212,15 @@ func (l *Ledger) missing(st *stream, through int64) {
 	l.counters.missing += through - st.readFrom + 1
 	l.notice(NoticeMissing, st.id, st.readFrom, "")
 	st.readFrom = through + 1
+}
+
+// skipGone goes on to the next event of the stream. If the one before it, which may have failed, is gone, so are its
+// failures.
+func (l *Ledger) skipGone(st *stream, next int64) {
+	if next > st.next {
+		st.next = next
+		l.acquit(st)
+	}
 }
 
 // recordMissing lets go of the events that were sent, and never settled, and are gone from the journal: the next snapshot

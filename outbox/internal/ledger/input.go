@@ -130,7 +130,7 @@ type Drain struct {
 }
 
 // Skip lets go of an event for good, if it is the first of its id that is not published, or parked: whoever asks has
-// seen the state that he acts on. The [Reply] comes once that is saved; its error is a *[ConflictError] otherwise.
+// seen the state that he acts on. The [Reply] comes once that is saved; its error is [ErrConflict] otherwise.
 type Skip struct {
 	Token          uint64
 	PersistenceID  string
@@ -148,7 +148,7 @@ type RetryNow struct {
 
 // Redrive sends parked events once more, one after another: one event, all of an id if SequenceNumber is 0, all if
 // PersistenceID is empty. What is delivered is no longer parked. The [Reply] comes when all were tried and the outcome
-// is saved; it tells how many were delivered, and its error is a *[RedriveError] if one was not.
+// is saved; it tells how many were delivered, and its error is [ErrNotRedriven] if one was not.
 type Redrive struct {
 	Token          uint64
 	PersistenceID  string

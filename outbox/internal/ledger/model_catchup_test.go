@@ -194,7 +194,7 @@ func (m *model) streamPage(in StreamPage) {
 	}
 	st.verified = st.verified || complete
 	if len(st.events) > 0 {
-		st.next = max(st.next, st.front())
+		m.skipGone(st, st.front())
 		m.recordMissing(st)
 		return
 	}
@@ -204,9 +204,17 @@ func (m *model) streamPage(in StreamPage) {
 		st.readFrom = r.through + 1
 	}
 	if st.readFrom > st.through {
-		st.next = max(st.next, st.readFrom)
+		m.skipGone(st, st.readFrom)
 	}
 	m.recordMissing(st)
+}
+
+// skipGone goes on to an event beyond the next one, whose failures do not count against it.
+func (m *model) skipGone(st *modelStream, next int64) {
+	if next > st.next {
+		st.next = next
+		m.acquit(st)
+	}
 }
 
 // recordMissing takes what was sent of an id and is gone from the journal for recordable, once nothing is left of it that

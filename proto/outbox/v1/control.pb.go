@@ -743,9 +743,11 @@ type Reply struct {
 	// What happened, where code is not CODE_OK.
 	Error string `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
 	// How many ids or events the command was about, where it may be more than one.
-	Count         int64 `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Count int64 `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
+	// For CODE_PARKED and CODE_SKIPPED: of the event.
+	SequenceNumber int64 `protobuf:"varint,4,opt,name=sequence_number,json=sequenceNumber,proto3" json:"sequence_number,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Reply) Reset() {
@@ -795,6 +797,13 @@ func (x *Reply) GetError() string {
 func (x *Reply) GetCount() int64 {
 	if x != nil {
 		return x.Count
+	}
+	return 0
+}
+
+func (x *Reply) GetSequenceNumber() int64 {
+	if x != nil {
+		return x.SequenceNumber
 	}
 	return 0
 }
@@ -1191,11 +1200,12 @@ const file_outbox_v1_control_proto_rawDesc = "" +
 	"\x06Resume\"C\n" +
 	"\rAcceptJournal\x12\x1a\n" +
 	"\bidentity\x18\x01 \x01(\tR\bidentity\x12\x16\n" +
-	"\x06offset\x18\x02 \x01(\x03R\x06offset\"X\n" +
+	"\x06offset\x18\x02 \x01(\x03R\x06offset\"\x81\x01\n" +
 	"\x05Reply\x12#\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x0f.outbox.v1.CodeR\x04code\x12\x14\n" +
 	"\x05error\x18\x02 \x01(\tR\x05error\x12\x14\n" +
-	"\x05count\x18\x03 \x01(\x03R\x05count\"\xdd\a\n" +
+	"\x05count\x18\x03 \x01(\x03R\x05count\x12'\n" +
+	"\x0fsequence_number\x18\x04 \x01(\x03R\x0esequenceNumber\"\xdd\a\n" +
 	"\x06Status\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12&\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x10.outbox.v1.StateR\x05state\x12\x16\n" +
