@@ -182,7 +182,7 @@ func TestADamagedSnapshotIsNotTakenForNone(t *testing.T) {
 // stoppedIn returns the outboxes of the system that stop from now on.
 func stoppedIn(t *testing.T, system *actor.ActorSystem) <-chan *outbox.Stopped {
 	t.Helper()
-	stopped := make(chan *outbox.Stopped, 16)
+	stopped := make(chan *outbox.Stopped, 256)
 	subscription := system.EventStream.Subscribe(func(event any) {
 		if s, ok := event.(*outbox.Stopped); ok {
 			stopped <- s

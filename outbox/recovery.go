@@ -75,10 +75,13 @@ func (o *outbox) acquire(c actor.Context, accept *acceptance) {
 func (o *outbox) recoverFrom(ctx context.Context, held int64, a *acquired) error {
 	if held == 0 && a.accept == nil {
 		// Whoever cannot go on anyway must not take over from one who can.
-		saved, err := o.snapshots.Load(ctx, o.key())
-		if err == nil {
-			err = o.examine(ctx, saved, a)
-		}
+		err := guarded(ctx, func(ctx context.Context) error {
+			saved, err := o.snapshots.Load(ctx, o.key())
+			if err != nil {
+				return err
+			}
+			return o.examine(ctx, saved, a)
+		})
 		if errors.Is(err, ErrJournalChanged) || final(err) {
 			return err
 		}
@@ -331,8 +334,10 @@ func (o *outbox) lookAround(c actor.Context) {
 			return err
 		}
 		// What was read since the last look may be of another history already.
-		if err := o.checkOlder(ctx, verified.anchor); err != nil {
-			return err
+		if verified.anchor != found.seen.anchor {
+			if err := o.checkOlder(ctx, verified.anchor); err != nil {
+				return err
+			}
 		}
 		root.Send(self, found)
 		return nil

@@ -43,7 +43,7 @@ const (
 	// randomSeeds are run besides the fixed ones, so that every run looks somewhere new.
 	randomSeeds = 20
 	// statisticsFrom is the number of seeds from which on every fault must have happened.
-	statisticsFrom = 1000
+	statisticsFrom = 5000
 )
 
 func TestSimulation(t *testing.T) {
