@@ -28,7 +28,7 @@ type mutation struct {
 var mutations = []mutation{
 	{
 		"the watermark passes what was sent but not answered", "window.go",
-		"if s.state == waiting || (", "if (s.state == waiting && !s.sent) || (",
+		"if s.state == waiting || !l.feed", "if (s.state == waiting && !s.sent) || !l.feed",
 	},
 	{
 		"the next event overtakes the save of a parked one", "save.go",
@@ -41,6 +41,10 @@ var mutations = []mutation{
 	{
 		"the answer to an older save is taken for that of the present one", "save.go",
 		"if p == nil || p.index != in.Index {", "if p == nil {",
+	},
+	{
+		"after a rewind the watermark of before is saved again", "rewind.go",
+		"watermark: r.to}\n", "watermark: l.window.watermark}\n",
 	},
 	{
 		"an outage never ends", "outage.go",
