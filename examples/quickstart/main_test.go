@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -13,6 +15,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/protoactor-contrib/protoactor-outbox/actor/testkit"
 )
 
 // mainEnv makes the test binary be quickstart, so that tests start real processes, receivers included.
@@ -103,4 +107,38 @@ func number(t *testing.T, text string) int {
 	n, err := strconv.Atoi(strings.ReplaceAll(text, ",", ""))
 	require.NoError(t, err)
 	return n
+}
+
+func await(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	require.NoError(t, testkit.AwaitCondition(t.Context(), condition, time.Minute, "in vain: "+what))
+}
+
+// received is how much receivers of ours have received so far.
+func received(t *testing.T, data string) (total int64) {
+	t.Helper()
+	logs, err := filepath.Glob(filepath.Join(data, receiptFile("*")))
+	require.NoError(t, err)
+	for _, log := range logs {
+		r, err := readReceipts(log)
+		require.NoError(t, err)
+		total += r.total
+	}
+	return total
+}
+
+// seedEnv repeats what a test has drawn, not the operating system's timing.
+const seedEnv = "OUTBOX_CRASH_SEED"
+
+// draws returns a source of randomness whose seed is printed.
+func draws(t *testing.T) *rand.Rand {
+	t.Helper()
+	seed := time.Now().UnixNano()
+	if text := os.Getenv(seedEnv); text != "" {
+		var err error
+		seed, err = strconv.ParseInt(text, 10, 64)
+		require.NoError(t, err, seedEnv)
+	}
+	t.Logf("%s=%d", seedEnv, seed)
+	return rand.New(rand.NewPCG(uint64(seed), 0))
 }

@@ -4,10 +4,10 @@ package main
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -15,34 +15,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"github.com/stretchr/testify/require"
-
-	"github.com/protoactor-contrib/protoactor-outbox/actor/testkit"
 )
-
-func await(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	require.NoError(t, testkit.AwaitCondition(t.Context(), condition, 30*time.Second, "in vain: "+what))
-}
-
-// draws returns a source of randomness whose seed is printed.
-func draws(t *testing.T) *rand.Rand {
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
-	return rand.New(rand.NewPCG(seed, 0))
-}
-
-// received is how much receivers of ours have received so far.
-func received(t *testing.T, data string) (total int64) {
-	t.Helper()
-	logs, err := filepath.Glob(filepath.Join(data, receiptFile("*")))
-	require.NoError(t, err)
-	for _, log := range logs {
-		r, err := readReceipts(log)
-		require.NoError(t, err)
-		total += r.total
-	}
-	return total
-}
 
 // exists reports whether there is such a file.
 func exists(name string) bool {
@@ -171,19 +144,43 @@ func TestAHangupIsIgnoredUnderNohup(t *testing.T) {
 }
 
 func TestBeingSuspendedDoesNoHarm(t *testing.T) {
-	random, data := draws(t), t.TempDir()
-	var input strings.Builder
+	random, data, s := draws(t), t.TempDir(), newStuckSink(t)
+	commands, input, err := os.Pipe()
+	require.NoError(t, err)
+	defer input.Close()
 	const orders = 200
-	for n := range orders {
-		fmt.Fprintf(&input, `{"order":"o-%d","command":"place"}`+"\n", n)
+	place := func(from, to int) {
+		for n := from; n < to; n++ {
+			_, err := fmt.Fprintf(input, `{"order":"o-%d","command":"place"}`+"\n", n)
+			require.NoError(t, err)
+		}
 	}
-	p := quickstart(t, strings.NewReader(input.String()), "-data", data, "-input", "-")
-	await(t, "something is received", func() bool { return received(t, data) > 0 })
+	p := quickstart(t, commands, "-data", data, "-input", "-", "-url", s.URL)
+	place(0, orders/2)
+	<-s.received
 	time.Sleep(time.Duration(random.Int64N(int64(100 * time.Millisecond)))) // the moment of the signal
-	require.NoError(t, p.Process.Signal(syscall.SIGSTOP))
+	p.suspend(t)
+	t.Logf("suspended with %d requests in the air and none answered", len(s.requests()))
+	s.answerAll()
+	place(orders/2, orders)
 	time.Sleep(2 * time.Second) // for so long it is suspended
+	require.Less(t, len(s.requests()), orders, "something is left to do")
 	require.NoError(t, p.Process.Signal(syscall.SIGCONT))
+	require.NoError(t, input.Close())
 	p.ends(t, 0)
-	require.Equal(t, fmt.Sprint(orders), p.row(t, "events received")[1])
-	require.Equal(t, "0", p.row(t, "duplicates")[1])
+
+	requests := s.requests()
+	require.Len(t, requests, orders, "nothing is lost, nothing is sent again")
+	slices.Sort(requests)
+	require.Len(t, slices.Compact(requests), orders)
+}
+
+// suspend returns when the process does nothing any more.
+func (p *process) suspend(t *testing.T) {
+	t.Helper()
+	require.NoError(t, p.Process.Signal(syscall.SIGSTOP))
+	var status syscall.WaitStatus
+	_, err := syscall.Wait4(p.Process.Pid, &status, syscall.WUNTRACED, nil)
+	require.NoError(t, err)
+	require.True(t, status.Stopped(), "%v", status)
 }

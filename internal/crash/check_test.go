@@ -77,7 +77,7 @@ func checkSaved(t *testing.T, l *life) string {
 	begun, saved, stored := l.last(crash.SaveBegins), l.last(crash.Saved), savedIndex(t, l.job.Journal)
 	require.GreaterOrEqual(t, stored, saved, "lost: offsets that were saved")
 	require.LessOrEqual(t, stored, begun)
-	if l.waits && l.place == crash.SaveBegins {
+	if l.job.WaitAt == crash.SaveBegins {
 		require.Less(t, stored, begun)
 	}
 	if stored == begun {

@@ -13,8 +13,9 @@ import (
 const (
 	// perFile is how many kills a journal file lives through, those while it was made included.
 	perFile = 25
-	// enough kills are those among which each moment must have been hit.
-	enough = 60
+	// enough kills are those among which each moment must have been hit, plenty those among which one must have hit
+	// the middle of the making of a file.
+	enough, plenty = 24, 60
 )
 
 // kill at will: nothing is lost, nothing is out of order, and no crash repeats more than MaxUnsaved events.
@@ -32,12 +33,13 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	}
 	report(t, histories)
 
-	hits, published, written := map[string]int{}, 0, 0
+	hits, left, published, written := map[string]int{}, map[string]int{}, 0, 0
 	for _, h := range histories {
 		for _, l := range h.lives {
 			if l.hit() {
 				hits[l.name]++
 			}
+			left[l.left]++
 			published += l.received
 			written += len(l.acks)
 		}
@@ -48,6 +50,9 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		for _, m := range append(moments, opening(0)) {
 			require.Positive(t, hits[m.name], "no kill has hit a worker %s", m.name)
 		}
+	}
+	if kills >= plenty {
+		require.Positive(t, left[fileUnfinished], "no kill has left %s", fileUnfinished)
 	}
 }
 

@@ -20,6 +20,9 @@ type Job struct {
 	DrainAfter int
 	// Rest says that the writers have stopped by then; otherwise they go on writing, during the drain and after it.
 	Rest bool
+	// Last has the worker write one more event before the drain, so that the drain has something to save, for certain.
+	// Visits of WaitAt count from there.
+	Last bool
 
 	// Finish says to write nothing, publish what is left, and end; otherwise the worker writes until it is killed.
 	Finish bool

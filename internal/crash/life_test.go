@@ -3,6 +3,7 @@ package crash_test
 import (
 	"math/rand/v2"
 	"slices"
+	"testing"
 	"time"
 
 	"github.com/protoactor-contrib/protoactor-outbox/internal/crash"
@@ -45,6 +46,22 @@ func draw(random *rand.Rand, m moment, file string, number int) *life {
 		m.prepare(&l.job, random)
 	}
 	return l
+}
+
+// await waits for the moment in the worker's life. The world has closed first when it has received something.
+func (l *life) await(t *testing.T, w *worker, first <-chan struct{}) {
+	t.Helper()
+	switch l.place {
+	case "":
+	case received:
+		w.within(t, first, "publish")
+	default:
+		w.comesTo(t, l.place, l.nth, "")
+	}
+	if l.job.Last {
+		w.comesTo(t, l.job.WaitAt, l.job.Nth, crash.LastWrite)
+	}
+	time.Sleep(l.pause)
 }
 
 // hit reports whether the kill has hit what it was meant for: a moment that has begun and had not ended. Where that is

@@ -2,7 +2,6 @@ package crash_test
 
 import (
 	"math/rand/v2"
-	"testing"
 	"time"
 
 	"github.com/protoactor-contrib/protoactor-outbox/internal/crash"
@@ -30,7 +29,7 @@ const received crash.Place = "received"
 // opening is the first moment in the life of a journal: while the file is made, which takes some time.
 func opening(takes time.Duration) moment {
 	return moment{
-		name: "making the file", place: crash.Opening, times: 1, pause: takes * 3 / 4,
+		name: "making the file (its migration)", place: crash.Opening, times: 1, pause: takes,
 		begins: crash.Opening, ended: crash.Opened,
 	}
 }
@@ -60,33 +59,32 @@ var moments = []moment{
 	},
 	{
 		name: "in a drain, at rest", place: crash.DrainBegins, times: 1, pause: 40 * time.Millisecond,
-		prepare: func(job *crash.Job, random *rand.Rand) { job.DrainAfter, job.Rest = 1+random.IntN(20), true },
+		prepare: func(job *crash.Job, random *rand.Rand) { draining(job, random); stuck(job, random); job.Rest = true },
 		begins:  crash.DrainBegins, ended: crash.Drained,
 	},
 	{
 		name: "in a drain, writing", place: crash.DrainBegins, times: 1, pause: 40 * time.Millisecond,
-		prepare: func(job *crash.Job, random *rand.Rand) { job.DrainAfter = 1 + random.IntN(20) },
+		prepare: func(job *crash.Job, random *rand.Rand) { draining(job, random); stuck(job, random) },
 		begins:  crash.DrainBegins, ended: crash.Drained,
+	},
+	{
+		name: "after a drain", place: crash.Drained, times: 1, pause: 40 * time.Millisecond,
+		prepare: func(job *crash.Job, random *rand.Rand) { draining(job, random); job.Rest = pick(random, true, false) },
 	},
 }
 
 // savingOften: a small budget has to be saved often, and is soon used up while a save waits.
 func savingOften(job *crash.Job, random *rand.Rand) { job.MaxUnsaved = pick(random, 16, 64) }
 
-// await waits for the moment in a worker's life.
-func (m moment) await(t *testing.T, w *worker, nth int, first <-chan struct{}, pause time.Duration) {
-	t.Helper()
-	switch m.place {
-	case "":
-	case received:
-		w.within(t, first, "publish")
-	default:
-		w.comesTo(t, m.place, nth)
-	}
-	time.Sleep(pause)
+// draining: the sooner a drain comes, the less is saved before it.
+func draining(job *crash.Job, random *rand.Rand) { job.DrainAfter = 1 + random.IntN(20) }
+
+// stuck: the drain's save waits, before its commit or after it, and so does the drain.
+func stuck(job *crash.Job, random *rand.Rand) {
+	job.Last, job.WaitAt, job.Nth = true, pick(random, crash.SaveBegins, crash.Saved), 1
 }
 
-// moments are dealt like cards: in random order, and none again before all were.
+// moments are dealt like cards: in random order, and none again before all were hit.
 type deck struct {
 	random *rand.Rand
 	left   []moment
@@ -100,6 +98,12 @@ func (d *deck) deal() moment {
 	m := d.left[0]
 	d.left = d.left[1:]
 	return m
+}
+
+// again puts a moment back that a kill has missed, below all others. The next kill comes sooner.
+func (d *deck) again(m moment) {
+	m.pause = max(m.pause/2, 1)
+	d.left = append(d.left, m)
 }
 
 func pick[T any](random *rand.Rand, from ...T) T { return from[random.IntN(len(from))] }

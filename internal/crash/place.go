@@ -18,6 +18,7 @@ const (
 	AppendBegins Place = "append begins" // of an event; several at a time
 	Appended     Place = "appended"      // and its writer does not know yet
 
+	LastWrite   Place = "last write" // before a drain, which no save that has begun knows of
 	DrainBegins Place = "drain begins"
 	Drained     Place = "drained"
 )

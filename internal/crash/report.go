@@ -26,17 +26,27 @@ type reporter struct {
 	out io.Writer
 	job Job
 
-	mu     sync.Mutex
-	visits int // of the place to wait at
+	mu       sync.Mutex
+	counting bool          // the visits of the place to wait at
+	visits   int           // that were counted
+	waiting  chan struct{} // closed when the worker waits there
+}
+
+func newReporter(out io.Writer, job Job) *reporter {
+	return &reporter{out: out, job: job, counting: !job.Last, waiting: make(chan struct{})}
 }
 
 func (r *reporter) report(what Report) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.write(what)
+}
+
+func (r *reporter) write(what Report) error {
 	line, err := json.Marshal(what)
 	if err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	if _, err := r.out.Write(append(line, '\n')); err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
@@ -45,21 +55,32 @@ func (r *reporter) report(what Report) error {
 
 // at reports a step and, if that is where the job says so, waits for the end.
 func (r *reporter) at(ctx context.Context, place Place, number int64) error {
-	if err := r.report(Report{Step: &Step{place, number}}); err != nil || !r.waits(place) {
+	if waits, err := r.visit(Step{place, number}); err != nil || !waits {
 		return err
 	}
+	close(r.waiting)
 	<-ctx.Done()
 	return ctx.Err()
 }
 
-func (r *reporter) waits(place Place) bool {
-	if place != r.job.WaitAt {
-		return false
-	}
+// visit reports a step, and whether the worker is to wait there. It counts in the order of the reports, so that who
+// reads them counts the same.
+func (r *reporter) visit(s Step) (waits bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.visits++
-	return r.visits == r.job.Nth
+	if err := r.write(Report{Step: &s}); err != nil {
+		return false, err
+	}
+	switch s.Place {
+	case LastWrite:
+		r.counting = true
+	case r.job.WaitAt:
+		if r.counting {
+			r.visits++
+		}
+		return r.visits == r.job.Nth, nil
+	}
+	return false, nil
 }
 
 // around reports a step before and a step after what a function does.

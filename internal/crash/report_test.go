@@ -19,8 +19,8 @@ func report(t *testing.T, histories []*history) {
 		byMoment                = map[string][]*life{}
 		again                   []int
 		row                     = func(format string, cells ...any) { fmt.Fprintf(&b, format+"\n", cells...) }
-		lifeHead, lifeRow       = "%5s  %-22s%-9s%8s%10s%7s%12s%7s  %s", "%5d  %-22s%-9s%8d%10d%7d%12d%7v  %s"
-		momentHead, momentRow   = "%-22s%7s%6s%8s%10s  %s", "%-22s%7d%6d%8d%10d  %s"
+		lifeHead, lifeRow       = "%5s  %-33s%-9s%8s%10s%7s%12s%7s  %s", "%5d  %-33s%-9s%8d%10d%7d%12d%7v  %s"
+		momentHead, momentRow   = "%-33s%7s%6s%8s%10s  %s", "%-33s%7d%6d%8d%10d  %s"
 	)
 	for n, h := range histories {
 		row("\nfile %d", n+1)

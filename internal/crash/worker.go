@@ -29,7 +29,7 @@ const (
 // each acknowledged write and each place that it comes to. It returns when the job is finished, or with what kept it
 // from going on.
 func Work(ctx context.Context, job Job, out io.Writer) (err error) {
-	r := &reporter{out: out, job: job}
+	r := newReporter(out, job)
 	var file *sqlite.Journal
 	err = r.around(ctx, Opening, Opened, 0, func() (err error) {
 		file, err = sqlite.Open(ctx, job.Journal)
@@ -80,6 +80,11 @@ func live(ctx context.Context, client *outbox.Client, w *writing) error {
 		if job.Rest {
 			rest()
 			<-rested
+		}
+		if job.Last {
+			if err := w.last(ctx, client); err != nil {
+				return err
+			}
 		}
 		err := w.reporter.around(ctx, DrainBegins, Drained, 0, func() error { return client.Drain(ctx, drainTimeout) })
 		if err != nil {

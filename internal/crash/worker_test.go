@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"github.com/protoactor-contrib/protoactor-outbox/internal/crash"
 )
@@ -29,7 +30,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 func work(encoded string) error {
@@ -102,14 +103,17 @@ func (w *worker) hear(reports *json.Decoder) bool {
 // patience is how long a worker may take to come anywhere.
 const patience = 30 * time.Second
 
-// comesTo waits until the worker has come to a place for the nth time.
-func (w *worker) comesTo(t *testing.T, place crash.Place, nth int) {
+// comesTo waits until the worker has come to a place for the nth time after another; after "", its start.
+func (w *worker) comesTo(t *testing.T, place crash.Place, nth int, after crash.Place) {
 	t.Helper()
 	for {
 		w.mu.Lock()
 		times := 0
 		for _, s := range w.steps {
-			if s.Place == place {
+			switch s.Place {
+			case after:
+				times = 0
+			case place:
 				times++
 			}
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"github.com/protoactor-contrib/protoactor-outbox/outbox"
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/journal"
 )
 
@@ -70,22 +71,48 @@ func (w *writing) start(ctx context.Context, failed func(error)) (rested <-chan 
 // write has entities, at random, persist payloads that occur only once.
 func (w *writing) write(ctx context.Context, name string) error {
 	for n := 1; ctx.Err() == nil; n++ {
-		payload := fmt.Sprintf("%s.%d", name, n)
-		entity := w.entities[rand.IntN(len(w.entities))]
-		answer, err := w.root.RequestFuture(entity, &persist{payload}, answerTimeout).Result()
-		if err != nil {
-			return fmt.Errorf("write %s: %w", payload, err)
-		}
-		ack, ok := answer.(Ack)
-		if !ok {
-			return fmt.Errorf("write %s: the answer is %v", payload, answer)
-		}
-		if err := w.reporter.report(Report{Ack: &ack}); err != nil {
+		if _, err := w.persist(fmt.Sprintf("%s.%d", name, n)); err != nil {
 			return err
 		}
 		w.count()
 	}
 	return nil
+}
+
+// persist has some entity persist a payload, and reports the answer.
+func (w *writing) persist(payload string) (Ack, error) {
+	entity := w.entities[rand.IntN(len(w.entities))]
+	answer, err := w.root.RequestFuture(entity, &persist{payload}, answerTimeout).Result()
+	if err != nil {
+		return Ack{}, fmt.Errorf("write %s: %w", payload, err)
+	}
+	ack, ok := answer.(Ack)
+	if !ok {
+		return Ack{}, fmt.Errorf("write %s: the answer is %v", payload, answer)
+	}
+	return ack, w.reporter.report(Report{Ack: &ack})
+}
+
+// last writes one more event, and returns when it is published: saves that had begun before do not record it, so that
+// the drain has to save. If the worker waits in another save first, a drain has to wait for that.
+func (w *writing) last(ctx context.Context, client *outbox.Client) error {
+	if err := w.reporter.at(ctx, LastWrite, 0); err != nil {
+		return err
+	}
+	ack, err := w.persist(fmt.Sprintf("%d.last", w.reporter.job.Life))
+	if err != nil {
+		return err
+	}
+	published := make(chan error, 1)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() { published <- client.WaitPublished(ctx, ack.PersistenceID, ack.SequenceNumber) }()
+	select {
+	case err := <-published:
+		return err
+	case <-w.reporter.waiting:
+		return nil
+	}
 }
 
 func (w *writing) count() {
