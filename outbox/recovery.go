@@ -232,7 +232,7 @@ func (o *outbox) acquired(c actor.Context, a acquired) {
 	o.timer = nil
 	o.subscribe(c)
 	o.spawnPublishers(c)
-	in := ledger.Recovered{Snapshot: a.recovered.snapshot, Index: max(a.saved.Index, l.index), Base: a.base}
+	in := ledger.Recovered{Snapshot: a.recovered.snapshot, Index: a.saved.Index, Tried: l.index, Base: a.base}
 	if a.accept != nil && !a.accept.needless {
 		in.Token = a.accept.token
 	}

@@ -13,10 +13,11 @@ type Input interface{ input() }
 // Recovered starts the ledger from the latest snapshot. It is the first input, and comes once.
 type Recovered struct {
 	Snapshot Snapshot
-	// Index is that of the latest snapshot in the store, or of the last save that an earlier life tried under the
-	// same epoch, if that is greater: it may still be on its way, and must not replace a newer one. Saves go on
-	// from there.
-	Index int64
+	// Index is that of the snapshot in the store. Tried is that of the last save that an earlier life has tried under the
+	// same epoch, 0 if there is none: where it is greater, that save may still be on its way. It would replace the snapshot
+	// that this life begins with by another one, so that nothing is read or sent before a save with a greater index is
+	// known, which the store does not let it replace.
+	Index, Tried int64
 	// Base says that the snapshot is a new beginning that is not stored yet: nothing is read before it is known to be.
 	// Otherwise a crash could begin somewhere else.
 	Base bool

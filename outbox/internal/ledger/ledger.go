@@ -199,9 +199,9 @@ func (l *Ledger) recover(in Recovered) {
 	l.window.watermark, l.window.anchor = s.Watermark, s.Anchor
 	l.feed.position = s.Watermark
 	l.published, l.skipped, l.rewinds, l.paused = s.Published, s.Skipped, s.Rewinds, s.Paused
-	l.saves.index = in.Index
+	l.saves.index = max(in.Index, in.Tried)
 	l.saves.watermark = s.Watermark
-	l.saves.basing = in.Base
+	l.saves.basing = in.Base || in.Tried > in.Index
 	l.saves.paused = s.Paused
 	for _, p := range s.Parked {
 		l.parked.add(p)

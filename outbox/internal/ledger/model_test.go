@@ -173,7 +173,7 @@ func (m *model) recover(in Recovered) {
 	m.position, m.watermark, m.anchor = s.Watermark, s.Watermark, s.Anchor
 	m.parked = append(m.parked, s.Parked...)
 	m.published, m.skipped, m.rewinds, m.paused = s.Published, s.Skipped, s.Rewinds, s.Paused
-	m.saves = modelSaves{index: in.Index, watermark: s.Watermark, basing: in.Base, paused: s.Paused}
+	m.saves = modelSaves{index: max(in.Index, in.Tried), watermark: s.Watermark, basing: in.Base || in.Tried > in.Index, paused: s.Paused}
 	m.restore(s.Held)
 	if in.Token != 0 {
 		m.confirm(nil, &Reply{Token: in.Token})

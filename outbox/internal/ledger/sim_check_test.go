@@ -164,7 +164,9 @@ func (lf *life) checkSent(e *simEvent, d Dispatch, i int) {
 
 // halted reports whether the life may neither read nor send: it begins somewhere that is not saved yet, or is rewound.
 // An operator's pause counts from the step in which it was taken.
-func (lf *life) halted() bool { return lf.base || lf.ledger.paused || lf.ledger.rewind.on }
+func (lf *life) halted() bool {
+	return lf.base || lf.outbids || lf.ledger.paused || lf.ledger.rewind.on
+}
 
 // isRedrive reports whether the batch is one that an operator wants to have sent once more.
 func (lf *life) isRedrive(d Dispatch) bool {

@@ -40,6 +40,7 @@ type life struct {
 	owed                []*simEvent // at or below the watermark, neither acknowledged nor parked: their ids must be held
 	era                 int         // the store's, as far as this life is concerned
 	base                bool        // it begins somewhere that is not known to be saved
+	outbids             bool        // a save of the life before may still be on its way
 	commands            map[uint64]*simCommand
 	skips, redrives     map[eventKey]bool // that operators have asked for
 	rewinds             map[query.Offset]bool
@@ -160,7 +161,7 @@ func (lf *life) expect(in Input) {
 					delete(lf.unsaved, e)
 				}
 			}
-			if lf.base = false; rewound {
+			if lf.base, lf.outbids = false, false; rewound {
 				clear(lf.dispatched)
 				clear(lf.reading) // what was asked for before is no longer waited for
 				clear(lf.streamIDs)

@@ -44,7 +44,8 @@ func (p *process) begin() {
 		skips: make(map[eventKey]bool), redrives: make(map[eventKey]bool), rewinds: make(map[query.Offset]bool),
 	}
 	lf.model = newModel(lf, cfg)
-	snapshot := s.store.view.Snapshot
+	snapshot, stored := s.store.view.Snapshot, s.store.index
+	lf.outbids = p.lastIndex > stored
 	if lf.base = s.faults.base && s.store.index == 0; lf.base {
 		s.stats[statBase]++
 		snapshot.Watermark = s.journal.head
@@ -62,7 +63,7 @@ func (p *process) begin() {
 	}
 	s.after(s.span(0, 20*time.Millisecond), func() {
 		if !lf.over {
-			lf.step(Recovered{Snapshot: snapshot, Index: lf.lastIndex, Base: lf.base})
+			lf.step(Recovered{Snapshot: snapshot, Index: stored, Tried: p.lastIndex, Base: lf.base})
 		}
 	})
 }

@@ -1,0 +1,65 @@
+package outbox_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+var (
+	command = regexp.MustCompile("`((?:cd (\\S+) && )?go test [^`]*-run '?([^' `]+)'? (\\./\\S*|\\.)[^`]*)`")
+	story   = regexp.MustCompile(`testdata/\w+\.txt`)
+)
+
+// A command that selects no test succeeds: docs/guarantees.md must not name one.
+func TestEveryGuaranteeNamesTestsThatExist(t *testing.T) {
+	text, err := os.ReadFile("../docs/guarantees.md")
+	require.NoError(t, err)
+	commands := command.FindAllStringSubmatch(strings.ReplaceAll(string(text), `\|`, "|"), -1)
+	require.Greater(t, len(commands), 15)
+	for _, c := range commands {
+		tests := testsIn(t, filepath.Join("..", c[2], c[4]))
+		for _, alternative := range strings.Split(c[3], "|") {
+			pattern, err := regexp.Compile(alternative)
+			require.NoError(t, err)
+			require.True(t, containsMatch(tests, pattern), "no test is named %s: %s", alternative, c[1])
+		}
+	}
+	for _, s := range story.FindAllString(string(text), -1) {
+		require.FileExists(t, filepath.Join("internal/ledger", s))
+	}
+}
+
+func containsMatch(names []string, pattern *regexp.Regexp) bool {
+	for _, name := range names {
+		if pattern.MatchString(name) {
+			return true
+		}
+	}
+	return false
+}
+
+// testsIn returns the tests and fuzz targets of a folder.
+func testsIn(t *testing.T, folder string) (names []string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(folder, "*_test.go"))
+	require.NoError(t, err)
+	require.NotEmpty(t, files, folder)
+	for _, f := range files {
+		parsed, err := parser.ParseFile(token.NewFileSet(), f, nil, parser.SkipObjectResolution)
+		require.NoError(t, err)
+		for _, d := range parsed.Decls {
+			if fn, ok := d.(*ast.FuncDecl); ok && fn.Recv == nil && (strings.HasPrefix(fn.Name.Name, "Test") || strings.HasPrefix(fn.Name.Name, "Fuzz")) {
+				names = append(names, fn.Name.Name)
+			}
+		}
+	}
+	return names
+}
