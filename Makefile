@@ -61,7 +61,7 @@ bench: ## run the benchmarks of every module (BENCH=<pattern>, COUNT=<n>; compar
 	$(call in-each,$(code_modules),go test -run='^$$' -bench='$(or $(BENCH),.)' -benchmem -count=$(or $(COUNT),1) ./...)
 
 .PHONY: soak
-soak: ## simulate by seed and kill -9 for long (OUTBOX_SIM_SEEDS=1000000, OUTBOX_CRASH_KILLS=200)
+soak: ## simulate by seed and kill -9 for long: over half an hour (OUTBOX_SIM_SEEDS=1000000, OUTBOX_CRASH_KILLS=200)
 	OUTBOX_SIM_SEEDS=$(or $(OUTBOX_SIM_SEEDS),1000000) go test -count=1 -timeout=0 -v ./outbox/internal/ledger/...
 	cd internal/crash && OUTBOX_CRASH_KILLS=$(or $(OUTBOX_CRASH_KILLS),200) go test -count=1 -timeout=0 -v ./...
 

@@ -267,7 +267,7 @@ type PublishResult struct {
 	RetryAfter *durationpb.Duration `protobuf:"bytes,3,opt,name=retry_after,json=retryAfter,proto3" json:"retry_after,omitempty"`
 	// Why the event was not delivered.
 	Error string `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
-	// Where it was to be delivered, if the publisher distinguishes destinations.
+	// Where it was to be delivered, if the publisher distinguishes destinations. Not used yet.
 	Destination   string `protobuf:"bytes,5,opt,name=destination,proto3" json:"destination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
