@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,7 +15,7 @@ import (
 )
 
 var (
-	command = regexp.MustCompile("`((?:cd (\\S+) && )?go test [^`]*-run '?([^' `]+)'? (\\./\\S*|\\.)[^`]*)`")
+	command = regexp.MustCompile("`((?:cd (\\S+) && )?go test [^`]*-run '?([^' `]+)'? (\\./[^ `]*|\\.)[^`]*)`")
 	story   = regexp.MustCompile(`testdata/\w+\.txt`)
 )
 
@@ -26,24 +27,15 @@ func TestEveryGuaranteeNamesTestsThatExist(t *testing.T) {
 	require.Greater(t, len(commands), 12)
 	for _, c := range commands {
 		tests := testsIn(t, filepath.Join("..", c[2], c[4]))
-		for _, alternative := range strings.Split(c[3], "|") {
+		for alternative := range strings.SplitSeq(c[3], "|") {
 			pattern, err := regexp.Compile(alternative)
 			require.NoError(t, err)
-			require.True(t, containsMatch(tests, pattern), "no test is named %s: %s", alternative, c[1])
+			require.True(t, slices.ContainsFunc(tests, pattern.MatchString), "no test is named %s: %s", alternative, c[1])
 		}
 	}
 	for _, s := range story.FindAllString(string(text), -1) {
-		require.FileExists(t, filepath.Join("internal/ledger", s))
+		require.FileExists(t, filepath.Join("internal", "ledger", s))
 	}
-}
-
-func containsMatch(names []string, pattern *regexp.Regexp) bool {
-	for _, name := range names {
-		if pattern.MatchString(name) {
-			return true
-		}
-	}
-	return false
 }
 
 // testsIn returns the tests and fuzz targets of a folder.
