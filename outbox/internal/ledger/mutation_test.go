@@ -159,7 +159,7 @@ func (m *mutation) simulate(t *testing.T) string {
 	require.NoError(t, os.WriteFile(overlayFile, overlay, 0o600))
 
 	child := exec.CommandContext(t.Context(), "go", "test", "-overlay", overlayFile, "-vet=off", "-count=1", "-run", "^TestSimulation$", ".")
-	child.Env = append(os.Environ(), seedsVariable+"="+strconv.Itoa(mutationSeeds), seedVariable+"=")
+	child.Env = append(os.Environ(), seedsVariable+"="+strconv.Itoa(mutationSeeds), seedVariable+"=", fromVariable+"=")
 	out, err := child.CombinedOutput()
 	require.Error(t, err, "all %d seeds pass with this mutation:\n%s", mutationSeeds, out)
 	return string(out)

@@ -35,9 +35,11 @@ import (
 //	model_test.go          a second, plain ledger, which must agree with the first after every step
 //	mutation_test.go       bugs put into the ledger on purpose, which all this must find
 
-// Environment: OUTBOX_SIM_SEEDS is the number of seeds; OUTBOX_SIM_SEED runs one seed and prints its transcript.
+// Environment: OUTBOX_SIM_SEEDS is the number of seeds, OUTBOX_SIM_FROM the first one; OUTBOX_SIM_SEED runs one seed and
+// prints its transcript.
 const (
 	seedsVariable = "OUTBOX_SIM_SEEDS"
+	fromVariable  = "OUTBOX_SIM_FROM"
 	seedVariable  = "OUTBOX_SIM_SEED"
 	defaultSeeds  = 1000
 	// randomSeeds are run besides the fixed ones, so that every run looks somewhere new.
@@ -55,14 +57,9 @@ func TestSimulation(t *testing.T) {
 		require.NoError(t, err)
 		return
 	}
-	count := defaultSeeds
-	if v := os.Getenv(seedsVariable); v != "" {
-		var err error
-		count, err = strconv.Atoi(v)
-		require.NoError(t, err)
-	}
+	count, from := number(t, seedsVariable, defaultSeeds), number(t, fromVariable, 1)
 	first := rand.Uint64() >> 32 // short enough to be typed
-	t.Logf("seeds 1 to %d and %d to %d", count, first, first+randomSeeds-1)
+	t.Logf("seeds %d to %d and %d to %d", from, from+count-1, first, first+randomSeeds-1)
 
 	var (
 		total  statistics
@@ -78,7 +75,7 @@ func TestSimulation(t *testing.T) {
 				if n > int64(count)+randomSeeds {
 					return
 				}
-				seed := uint64(n)
+				seed := uint64(from) + uint64(n) - 1
 				if n > int64(count) {
 					seed = first + uint64(n-int64(count)-1)
 				}
@@ -103,6 +100,18 @@ func TestSimulation(t *testing.T) {
 	if count >= statisticsFrom {
 		require.Empty(t, total.missing(), "these never happened: the simulation no longer exercises them")
 	}
+}
+
+// number reads a number from the environment.
+func number(t *testing.T, variable string, otherwise int) int {
+	t.Helper()
+	text := os.Getenv(variable)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.Atoi(text)
+	require.NoError(t, err, variable)
+	return n
 }
 
 // reportSeed runs a seed that has failed, the n-th of this test, again, this time with a transcript.
