@@ -68,7 +68,7 @@ func (m *model) judge() {
 	}
 	m.judged = true
 	m.answer()
-	if m.drainPinned() {
+	if m.drainPinned() && !m.window[0].resolved && m.window[0].inWindow { // else it is a gap that pins the watermark
 		if st := m.streams[m.window[0].PersistenceID]; !st.parking && m.place(st, true) {
 			m.disagree("it drains, and %s keeps it from recording what is settled", st.id)
 		}
