@@ -157,7 +157,7 @@ func (m *model) snapshot() Snapshot {
 	if m.rewind.begun {
 		s.Watermark, s.Anchor, s.Held = m.rewind.to, Pointer{}, m.heldBelow(m.rewind.to)
 		s.Rewinds++
-		s.Parked = slices.DeleteFunc(slices.Clone(m.parked), func(p ParkedEvent) bool { return p.Resolution != Unresolved })
+		s.Parked = m.parkedFor(m.rewind.to)
 		return s
 	}
 	for _, id := range slices.Sorted(maps.Keys(m.streams)) {
@@ -284,6 +284,15 @@ func (m *model) heldBelow(offset query.Offset) (held []HeldStream) {
 	return held
 }
 
+// parkedFor are the entries that are unresolved, or that a held id will come across at or below the offset.
+func (m *model) parkedFor(offset query.Offset) []ParkedEvent {
+	return slices.DeleteFunc(slices.Clone(m.parked), func(p ParkedEvent) bool {
+		st := m.streams[p.PersistenceID]
+		ahead := st != nil && st.held && st.next <= p.SequenceNumber && p.Offset <= offset
+		return p.Resolution != Unresolved && !ahead
+	})
+}
+
 // rewound begins anew at the offset.
 func (m *model) rewound() {
 	to, held := m.rewind.to, m.heldBelow(m.rewind.to)
@@ -291,7 +300,7 @@ func (m *model) rewound() {
 	m.due(NoticeRewound, "", 0)
 	m.rewind = modelRewind{}
 	m.rewinds++
-	m.parked = slices.DeleteFunc(m.parked, func(p ParkedEvent) bool { return p.Resolution != Unresolved })
+	m.parked = m.parkedFor(to)
 	m.position, m.watermark, m.anchor, m.window = to, to, Pointer{}, nil
 	m.feedRead, m.outage.probe = modelRead{}, 0
 	clear(m.gaps)

@@ -45,7 +45,7 @@ func (l *Ledger) rewoundSnapshot() Snapshot {
 	return Snapshot{
 		Watermark: l.rewind.to,
 		Held:      l.heldBelow(l.rewind.to),
-		Parked:    l.unresolvedParked(),
+		Parked:    l.parkedFor(l.rewind.to),
 		Published: l.published,
 		Skipped:   l.skipped,
 		Rewinds:   l.rewinds + 1,
@@ -63,8 +63,16 @@ func (l *Ledger) heldBelow(offset query.Offset) (held []HeldStream) {
 	return held
 }
 
-func (l *Ledger) unresolvedParked() []ParkedEvent {
-	return slices.DeleteFunc(slices.Clone(l.parked.events), func(p ParkedEvent) bool { return p.Resolution != Unresolved })
+// parkedFor returns the entries that outlast a rewind to the offset.
+func (l *Ledger) parkedFor(offset query.Offset) []ParkedEvent {
+	return slices.DeleteFunc(slices.Clone(l.parked.events), func(p ParkedEvent) bool { return !l.outlasts(&p, offset) })
+}
+
+// outlasts reports whether a parked entry outlasts a rewind to the offset: it is unresolved, or its stream, which is held,
+// would come across it below that.
+func (l *Ledger) outlasts(p *ParkedEvent, offset query.Offset) bool {
+	st := l.streams[p.PersistenceID]
+	return p.Resolution == Unresolved || (p.Offset <= offset && st != nil && st.held && st.next <= p.SequenceNumber)
 }
 
 // rewound begins anew from the snapshot that is now saved.
@@ -73,7 +81,7 @@ func (l *Ledger) rewound() {
 	held := l.heldBelow(r.to)
 	l.rewind = rewinding{}
 	l.rewinds++
-	l.parked.keep(func(e *ParkedEvent) bool { return e.Resolution == Unresolved })
+	l.parked.keep(func(e *ParkedEvent) bool { return l.outlasts(e, r.to) })
 	l.window = window{slots: l.window.slots, watermark: r.to}
 	clear(l.window.slots)
 	l.feed = feed{position: r.to, due: l.now}

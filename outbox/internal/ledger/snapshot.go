@@ -28,11 +28,13 @@ type Snapshot struct {
 // Rebased returns the snapshot with which an outbox begins anew behind an offset: what is held or parked below it stays so,
 // all the rest is read from the feed.
 func (s Snapshot) Rebased(to query.Offset) Snapshot {
+	held := slices.DeleteFunc(slices.Clone(s.Held), func(h HeldStream) bool { return h.SettledOffset >= to })
 	return Snapshot{
 		Watermark: to,
-		Held:      slices.DeleteFunc(slices.Clone(s.Held), func(h HeldStream) bool { return h.SettledOffset >= to }),
+		Held:      held,
 		Parked: slices.DeleteFunc(slices.Clone(s.Parked), func(p ParkedEvent) bool {
-			return p.Resolution != Unresolved || p.Offset > to
+			isAhead := func(h HeldStream) bool { return h.PersistenceID == p.PersistenceID && h.Next <= p.SequenceNumber }
+			return p.Offset > to || (p.Resolution != Unresolved && !slices.ContainsFunc(held, isAhead))
 		}),
 		Published: s.Published,
 		Skipped:   s.Skipped,
