@@ -47,6 +47,17 @@ func TestADrainEndsAlthoughAGapPinsTheWatermark(t *testing.T) {
 	one[Stop](b)
 }
 
+func TestADrainHoldsTheStreamOfAGapOnceThereIsAPlace(t *testing.T) {
+	b := gapWithoutPlace(t)
+	b.saves()
+	b.give(Skip{Token: 1, PersistenceID: "stuck", SequenceNumber: 1, Offset: 2})
+	b.saves()
+	b.give(Drain{Token: 2, Deadline: at(b.now + time.Second)})
+	saved := one[Save](b).Snapshot
+	assert.EqualValues(t, 4, saved.Watermark, "c/1 is settled")
+	assert.Equal(t, []HeldStream{{PersistenceID: "a", Next: 2, SettledOffset: 1}}, saved.Held, "a/2 may be right behind a/1")
+}
+
 func TestAnEventInAGapIsNotPublished(t *testing.T) {
 	b := gapWithoutPlace(t)
 	take[Reply](b)

@@ -131,7 +131,7 @@ func (l *Ledger) pass(e *query.Event) (passed bool, err error) {
 	st := l.streams[e.PersistenceID]
 	parked := l.parked.has(e)
 	switch {
-	case st != nil && !st.held && e.SequenceNumber > max(st.last+1, st.next) && l.cfg.contiguous():
+	case st != nil && !st.held && e.SequenceNumber > st.missed() && l.cfg.contiguous():
 		return l.gap(st, e), nil
 	case parked && st != nil:
 		st.saw(e)
@@ -177,7 +177,7 @@ func (l *Ledger) pass(e *query.Event) (passed bool, err error) {
 
 // gap holds a stream of which the feed has not shown an event: it is read by id, and published first if it is there.
 func (l *Ledger) gap(st *stream, e *query.Event) bool {
-	missed := max(st.last+1, st.next)
+	missed := st.missed()
 	if !l.holdThrough(st, e.SequenceNumber, true) {
 		if st.gapAt == 0 {
 			l.feed.gaps = append(l.feed.gaps, st)
@@ -227,14 +227,15 @@ func (l *Ledger) closeGap(st *stream) {
 	}
 }
 
-// beforeGaps reports whether the watermark may move to the offset.
-func (f *feed) beforeGaps(offset query.Offset) bool {
+// gapBefore returns the first stream of which an event may be missing before the offset; nil if there is none, and the
+// watermark may move there.
+func (f *feed) gapBefore(offset query.Offset) *stream {
 	for _, st := range f.gaps {
 		if offset > st.lastOffset {
-			return false
+			return st
 		}
 	}
-	return true
+	return nil
 }
 
 func (l *Ledger) feedFailed(read uint64, err error) {

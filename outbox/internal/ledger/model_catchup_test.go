@@ -1,6 +1,9 @@
 package ledger
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // heldCount is the number of held ids.
 func (m *model) heldCount() (n int) {
@@ -24,6 +27,10 @@ func (m *model) place(st *modelStream, pins bool) bool {
 // allowHold has an id held, if there is a reason and a place.
 func (m *model) allowHold(id string) {
 	st := m.streams[id]
+	if st != nil && m.drainPinned() && slices.Contains(m.gapsBefore(m.window[0].Offset), st) {
+		m.allowHoldOfGap(st)
+		return
+	}
 	if st == nil || st.held || len(st.events) == 0 {
 		m.disagree("%s is held, of which nothing waits in the feed", id)
 	}
@@ -31,6 +38,16 @@ func (m *model) allowHold(id string) {
 		m.disagree("%s is held, but %s", id, why)
 	}
 	m.hold(st, st.events[len(st.events)-1].SequenceNumber)
+}
+
+// allowHoldOfGap has a drain hold an id of which an event may be missing, when nothing else keeps it from recording what
+// is settled behind.
+func (m *model) allowHoldOfGap(st *modelStream) {
+	m.answer()
+	if st.held || st.parking || !m.place(st, true) || !(m.window[0].resolved || !m.window[0].inWindow) {
+		m.disagree("%s is held, but that does not help the drain", st.id)
+	}
+	m.hold(st, max(st.last+1, st.next))
 }
 
 // holdable returns why the id must not be held.

@@ -93,19 +93,21 @@ func (m *model) expectNotice(kind NoticeKind, id string) {
 	m.disagree("%s must be %s now", id, noticeNames[kind])
 }
 
+// gapsBefore are the ids of which an event may be missing before the offset.
+func (m *model) gapsBefore(offset query.Offset) (ids []*modelStream) {
+	for st := range m.gaps {
+		if offset > st.lastOffset {
+			ids = append(ids, st)
+		}
+	}
+	return ids
+}
+
 // advance moves the watermark over all that is resolved, or of an id that is held: the longest prefix of what the feed
 // has shown. While there is something in the window, it stands at an event of it.
 func (m *model) advance() {
 	before := m.watermark
-	missed := func(offset query.Offset) bool {
-		for st := range m.gaps {
-			if offset > st.lastOffset {
-				return true
-			}
-		}
-		return false
-	}
-	for len(m.window) > 0 && (m.window[0].resolved || !m.window[0].inWindow) && !missed(m.window[0].Offset) {
+	for len(m.window) > 0 && (m.window[0].resolved || !m.window[0].inWindow) && len(m.gapsBefore(m.window[0].Offset)) == 0 {
 		m.watermark, m.anchor = m.window[0].Offset, m.window[0].Pointer
 		m.window = m.window[1:]
 		m.frontSince = m.now

@@ -68,9 +68,13 @@ func (m *model) judge() {
 	}
 	m.judged = true
 	m.answer()
-	if m.drainPinned() && !m.window[0].resolved && m.window[0].inWindow { // else it is a gap that pins the watermark
-		if st := m.streams[m.window[0].PersistenceID]; !st.parking && m.place(st, true) {
-			m.disagree("it drains, and %s keeps it from recording what is settled", st.id)
+	if m.drainPinned() {
+		pins := m.gapsBefore(m.window[0].Offset)
+		if !m.window[0].resolved && m.window[0].inWindow {
+			pins = append(pins[:0], m.streams[m.window[0].PersistenceID])
+		}
+		if !slices.ContainsFunc(pins, func(st *modelStream) bool { return st.parking }) && m.place(pins[0], true) {
+			m.disagree("it drains, and %s keeps it from recording what is settled", pins[0].id)
 		}
 	}
 	m.saves.due = m.saveDue()

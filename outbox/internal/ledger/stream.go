@@ -104,6 +104,9 @@ func (st *stream) saw(e *query.Event) {
 	}
 }
 
+// missed is the sequence number of the event that the feed is to show next.
+func (st *stream) missed() int64 { return max(st.last+1, st.next) }
+
 func (st *stream) pop() entry {
 	en := st.queue[0]
 	st.queue[0] = entry{}

@@ -120,17 +120,26 @@ func (l *Ledger) startDrain(in Drain) {
 
 // holdUnsent lets the last snapshot of a drain record all that is settled. An event that was read, but not sent before
 // the drain began, pins the watermark below others that are settled, which the next owner would publish again: its
-// stream is held instead, as far as there are places.
+// stream is held instead, as far as there are places. So is one of which an event may be missing before the front.
 func (l *Ledger) holdUnsent() {
 	if l.phase != draining || len(l.batches) > 0 || l.rewind.begun || l.saves.basing {
 		return
 	}
 	w := &l.window
 	for last := w.lastSettled(); w.watermark < last; {
-		if st := w.at(w.head).st; st.parking || !l.hold(st, true) {
+		if !l.unpin(w.at(w.head)) {
 			return
 		}
 	}
+}
+
+// unpin holds the stream that keeps the watermark before the front of the window. It reports whether that was possible.
+func (l *Ledger) unpin(front *slot) bool {
+	if front.state == waiting {
+		return !front.st.parking && l.hold(front.st, true)
+	}
+	st := l.feed.gapBefore(front.Offset)
+	return !st.parking && l.holdThrough(st, st.missed(), true)
 }
 
 func (l *Ledger) finishDrain() {

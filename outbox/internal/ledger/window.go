@@ -69,7 +69,7 @@ func (l *Ledger) advance() {
 	before := w.watermark
 	for w.head < w.tail {
 		s := w.at(w.head)
-		if s.state == waiting || !l.feed.beforeGaps(s.Offset) {
+		if s.state == waiting || l.feed.gapBefore(s.Offset) != nil {
 			break
 		}
 		if s.state == settled {
