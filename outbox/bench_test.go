@@ -26,7 +26,7 @@ func BenchmarkDrain(b *testing.B) {
 	for n := range b.N {
 		e := query.Event{PersistenceID: fmt.Sprintf("id-%d", n%1000), SequenceNumber: int64(n/1000) + 1, Type: "t", Data: data}
 		e.UID[0], e.UID[1], e.UID[2], e.UID[3] = byte(n), byte(n>>8), byte(n>>16), byte(n>>24)
-		require.NoError(b, j.Append(context.Background(), e))
+		require.NoError(b, j.AppendEvent(context.Background(), e))
 	}
 	props, err := outbox.Props("bench", j, publisher.Props(noop{}))
 	require.NoError(b, err)

@@ -50,7 +50,7 @@ func write(t *testing.T, j *memory.Journal, id string, first, last int64) {
 		}
 		_, err = rand.Read(e.UID[:])
 		require.NoError(t, err)
-		require.NoError(t, j.Append(context.Background(), e))
+		require.NoError(t, j.AppendEvent(context.Background(), e))
 	}
 }
 

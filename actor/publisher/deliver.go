@@ -8,7 +8,7 @@ import (
 
 // deliver has p publish the events and returns those that are not known to be delivered, each once, in order.
 func deliver(ctx context.Context, p Publisher, events []Event) []Failure {
-	if o, ok := p.(BatchOrdering); ok && !o.OrderedWithinBatch() {
+	if o, ok := As[BatchOrdering](p); ok && !o.OrderedWithinBatch() {
 		return deliverInWaves(ctx, p, events)
 	}
 	return failuresOf(p.Publish(ctx, events), len(events))

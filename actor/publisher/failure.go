@@ -42,8 +42,8 @@ type Failure struct {
 	Outcome Outcome
 	// RetryAfter asks, with OutcomeRetry, to wait at least this long. 0 leaves it to the outbox's backoff.
 	RetryAfter time.Duration
-	// Destination is where it was to be delivered, for a publisher with several. It is carried to the outbox, which does
-	// not yet tell destinations apart: an outage is recognised for all of them together.
+	// Destination is where it was to be delivered, for a publisher with several; where it is "", the publisher's
+	// [Destinations] says. An outage is recognised for each destination by itself.
 	Destination string
 	// Err says why. It ends up in logs and in the list of parked events.
 	Err error

@@ -27,12 +27,3 @@ import "context"
 type Publisher interface {
 	Publish(ctx context.Context, events []Event) error
 }
-
-// BatchOrdering is an optional capability of a [Publisher].
-type BatchOrdering interface {
-	// OrderedWithinBatch reports whether the publisher keeps the order of an id even if an event of that id
-	// fails in mid-batch. Where it is false, the publisher actor splits a batch into waves in which each id
-	// appears once, and leaves out the ids that failed from the waves after. A publisher without this method
-	// is taken to keep the order.
-	OrderedWithinBatch() bool
-}

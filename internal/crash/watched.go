@@ -29,9 +29,9 @@ func (w watched) Save(ctx context.Context, key string, s query.Saved) error {
 	})
 }
 
-// Append implements journal.Store.
-func (w watched) Append(ctx context.Context, e query.Event) error {
+// AppendEvent implements journal.Store.
+func (w watched) AppendEvent(ctx context.Context, e query.Event) error {
 	return w.reporter.around(ctx, AppendBegins, Appended, e.SequenceNumber, func() error {
-		return w.Journal.Append(ctx, e)
+		return w.Journal.AppendEvent(ctx, e)
 	})
 }

@@ -187,7 +187,7 @@ func (c *chaos) append(e query.Event) (err error) {
 			err = v.(error)
 		}
 	}()
-	return c.journal.Append(context.Background(), e)
+	return c.journal.AppendEvent(context.Background(), e)
 }
 
 // run lets the outbox work until it has published all that there is, or for a moment.

@@ -126,7 +126,7 @@ func TestACallThatHangs(t *testing.T) {
 			faults.Inject(outboxtest.Append, c.fault)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			done := async(func() error { return j.Append(ctx, event("a", 1)) })
+			done := async(func() error { return j.AppendEvent(ctx, event("a", 1)) })
 			await(t, "it hangs", func() bool { return faults.Struck(outboxtest.Append) == 1 })
 			require.Empty(t, done)
 			c.end(faults.Clear, cancel)

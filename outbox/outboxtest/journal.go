@@ -132,8 +132,8 @@ func (w *faultyJournal) Unregister(ctx context.Context, key string) error {
 	return w.faults.meet(ctx, call{op: Unregister}, func() error { return w.journal.Unregister(ctx, key) })
 }
 
-func (w *faultyJournal) Append(ctx context.Context, e query.Event) error {
-	return w.faults.meet(ctx, about(Append, e.PersistenceID, e.Type), func() error { return w.journal.Append(ctx, e) })
+func (w *faultyJournal) AppendEvent(ctx context.Context, e query.Event) error {
+	return w.faults.meet(ctx, about(Append, e.PersistenceID, e.Type), func() error { return w.journal.AppendEvent(ctx, e) })
 }
 
 func (w *faultyJournal) Replay(ctx context.Context, id string, from, to int64, fn func(query.Event) error) error {

@@ -83,7 +83,7 @@ func operations(t *testing.T, m *memory.Journal, j outboxtest.Journal) map[outbo
 			return j.Save(ctx, "outbox/y", query.Saved{Epoch: saved.Epoch, Index: saved.Index + 1})
 		},
 		outboxtest.Unregister: func(ctx context.Context) error { return j.Unregister(ctx, "outbox/z") },
-		outboxtest.Append:     func(ctx context.Context) error { return j.Append(ctx, event("a", 1)) },
+		outboxtest.Append:     func(ctx context.Context) error { return j.AppendEvent(ctx, event("a", 1)) },
 		outboxtest.Replay: func(ctx context.Context) error {
 			return j.Replay(ctx, "a", 1, 0, func(query.Event) error { return nil })
 		},
@@ -103,7 +103,7 @@ func operations(t *testing.T, m *memory.Journal, j outboxtest.Journal) map[outbo
 func TestEachOperationIsStruckByItsName(t *testing.T) {
 	for _, unheard := range []bool{false, true} {
 		m := newMemory(t)
-		require.NoError(t, m.Append(t.Context(), event("a", 1)))
+		require.NoError(t, m.AppendEvent(t.Context(), event("a", 1)))
 		require.NoError(t, m.SaveActorSnapshot(t.Context(), "a", journal.ActorSnapshot{Index: 1, Type: "T"}))
 		faults := outboxtest.NewFaults(1)
 		all := operations(t, m, faults.Journal(m))
@@ -128,14 +128,14 @@ func TestOnlyWhatIsUnheardHasTakenEffect(t *testing.T) {
 		faults := outboxtest.NewFaults(1)
 		j := faults.Journal(m)
 		faults.Inject(outboxtest.Append, outboxtest.Fault{Err: errDisk, Unheard: unheard})
-		require.ErrorIs(t, j.Append(t.Context(), event("a", 1)), errDisk)
+		require.ErrorIs(t, j.AppendEvent(t.Context(), event("a", 1)), errDisk)
 		last, err := m.LastSequenceNumber(t.Context(), "a")
 		require.NoError(t, err)
 		require.Equal(t, unheard, last == 1)
 
-		require.Error(t, j.Append(t.Context(), event("a", 7)))
+		require.Error(t, j.AppendEvent(t.Context(), event("a", 7)))
 		if unheard {
-			require.ErrorIs(t, j.Append(t.Context(), event("a", 7)), journal.ErrSequenceConflict, "a failure of its own is told")
+			require.ErrorIs(t, j.AppendEvent(t.Context(), event("a", 7)), journal.ErrSequenceConflict, "a failure of its own is told")
 		}
 	}
 }
@@ -144,11 +144,11 @@ func TestAFaultOfOneIDLeavesTheOthersAlone(t *testing.T) {
 	faults := outboxtest.NewFaults(1)
 	j := faults.Journal(newMemory(t))
 	faults.Inject(outboxtest.Append, outboxtest.Fault{Err: errDisk, PersistenceID: "a", Type: "test.v1.Happened"})
-	require.NoError(t, j.Append(t.Context(), event("b", 1)))
-	require.ErrorIs(t, j.Append(t.Context(), event("a", 1)), errDisk)
+	require.NoError(t, j.AppendEvent(t.Context(), event("b", 1)))
+	require.ErrorIs(t, j.AppendEvent(t.Context(), event("a", 1)), errDisk)
 	other := event("a", 1)
 	other.Type = "test.v1.Other"
-	require.NoError(t, j.Append(t.Context(), other))
+	require.NoError(t, j.AppendEvent(t.Context(), other))
 }
 
 func TestAPanicIsOneOfTheCall(t *testing.T) {
@@ -156,7 +156,7 @@ func TestAPanicIsOneOfTheCall(t *testing.T) {
 	m := newMemory(t)
 	j := faults.Journal(m)
 	faults.Inject(outboxtest.Append, outboxtest.Fault{Panic: "boom", Unheard: true, Times: 1})
-	require.PanicsWithValue(t, "boom", func() { _ = j.Append(t.Context(), event("a", 1)) })
+	require.PanicsWithValue(t, "boom", func() { _ = j.AppendEvent(t.Context(), event("a", 1)) })
 	last, err := m.LastSequenceNumber(t.Context(), "a")
 	require.NoError(t, err)
 	require.EqualValues(t, 1, last)
@@ -167,7 +167,7 @@ func TestNotifications(t *testing.T) {
 	j := faults.Journal(newMemory(t))
 	called := make(chan struct{}, 10)
 	cancel := j.Subscribe(func() { called <- struct{}{} })
-	appends := func(seq int64) { require.NoError(t, j.Append(t.Context(), event("a", seq))) }
+	appends := func(seq int64) { require.NoError(t, j.AppendEvent(t.Context(), event("a", seq))) }
 	appends(1)
 	next(t, "a notification", called)
 

@@ -67,7 +67,7 @@ func (p *provider) append(id string, index int, event proto.Message, metadata fu
 
 	// The same for all attempts: by its UID the store recognizes an event that was committed after all.
 	rand.Read(e.UID[:])
-	check(p.retry(func(ctx context.Context) error { return p.store.Append(ctx, e) }))
+	check(p.retry(func(ctx context.Context) error { return p.store.AppendEvent(ctx, e) }))
 }
 
 func (p *provider) GetEvents(id string, start, end int, callback func(event any)) {

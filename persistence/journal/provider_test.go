@@ -338,7 +338,7 @@ func TestProviderRefusesToReplayWhatItCannotDecode(t *testing.T) {
 			j := newJournal(t)
 			e := query.Event{PersistenceID: "a", SequenceNumber: 1, Type: "google.protobuf.StringValue", ContentType: "application/protobuf"}
 			change(&e)
-			require.NoError(t, j.Append(t.Context(), e))
+			require.NoError(t, j.AppendEvent(t.Context(), e))
 			f := &faulty{Store: j}
 			err := failure(t, func() { provide(f).GetEvents("a", 0, 0, func(any) { t.Error("it was replayed") }) })
 			require.ErrorIs(t, err, journal.ErrNotDecodable)

@@ -16,11 +16,11 @@ var ErrSequenceConflict = errors.New("sequence number conflict: another writer u
 //
 // An error for which [IsFinal] reports false is transient, and its outcome unknown: the caller repeats the call.
 type Store interface {
-	// Append commits the event e of a persistent actor: id, sequence number, UID, type, content type, data,
+	// AppendEvent commits the event e of a persistent actor: id, sequence number, UID, type, content type, data,
 	// tags and metadata are set; offset, time and slice are the journal's to give. The sequence number must be
 	// the id's last + 1, else the error wraps ErrSequenceConflict. If the stored event with that sequence
 	// number has the same UID, an earlier try has succeeded without our hearing of it: the answer is nil.
-	Append(ctx context.Context, e query.Event) error
+	AppendEvent(ctx context.Context, e query.Event) error
 
 	// Replay calls fn for every event of the id with a sequence number of at least from and, if to is not 0,
 	// at most to, in order, leaving out hidden ones. An error of fn ends the replay and is returned.

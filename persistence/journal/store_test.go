@@ -66,8 +66,8 @@ func (f *faulty) fail(before func(op string, attempt int) error) {
 	f.before, f.attempts = before, nil
 }
 
-func (f *faulty) Append(ctx context.Context, e query.Event) error {
-	return f.call(ctx, "append", func() error { return f.Store.Append(ctx, e) })
+func (f *faulty) AppendEvent(ctx context.Context, e query.Event) error {
+	return f.call(ctx, "append", func() error { return f.Store.AppendEvent(ctx, e) })
 }
 
 func (f *faulty) Replay(ctx context.Context, id string, from, to int64, fn func(query.Event) error) error {

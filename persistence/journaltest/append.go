@@ -64,7 +64,7 @@ var appendCases = []testCase{
 	{"keeps nothing of the caller's memory", anything, func(t *testing.T, s *subject) {
 		e := newEvent("a", 1)
 		e.Data, e.Tags, e.Metadata = []byte("data"), []string{"tag"}, map[string]string{"key": "value"}
-		require.NoError(t, s.Append(s.ctx, e))
+		require.NoError(t, s.AppendEvent(s.ctx, e))
 		e.Data[0], e.Tags[0], e.Metadata["key"] = 'X', "changed", "changed"
 
 		read := s.all(t)[0]
@@ -80,7 +80,7 @@ var appendCases = []testCase{
 func (s *subject) refuses(t *testing.T, e query.Event) {
 	t.Helper()
 	before := s.all(t)
-	err := s.Append(s.ctx, e)
+	err := s.AppendEvent(s.ctx, e)
 	require.ErrorIs(t, err, journal.ErrSequenceConflict)
 	require.ErrorContains(t, err, e.PersistenceID)
 	require.ErrorContains(t, err, fmt.Sprint(e.SequenceNumber))
@@ -98,7 +98,7 @@ func oneWriterWins(t *testing.T, s *subject) {
 		for w := range writers {
 			e := newEvent("a", seq)
 			e.UID[15] = byte(w)
-			wg.Go(func() { errs[w] = s.Append(s.ctx, e) })
+			wg.Go(func() { errs[w] = s.AppendEvent(s.ctx, e) })
 		}
 		wg.Wait()
 
@@ -124,7 +124,7 @@ func manyWriters(t *testing.T, s *subject) {
 		wg.Go(func() {
 			id := fmt.Sprintf("writer-%d", w)
 			for seq := int64(1); seq <= each; seq++ {
-				if !assert.NoError(t, s.Append(s.ctx, newEvent(id, seq))) {
+				if !assert.NoError(t, s.AppendEvent(s.ctx, newEvent(id, seq))) {
 					return
 				}
 			}

@@ -36,7 +36,7 @@ func otherUID(e query.Event) query.Event {
 func (s *subject) write(t *testing.T, id string, first, last int64) {
 	t.Helper()
 	for seq := first; seq <= last; seq++ {
-		require.NoError(t, s.Append(s.ctx, newEvent(id, seq)))
+		require.NoError(t, s.AppendEvent(s.ctx, newEvent(id, seq)))
 	}
 }
 

@@ -55,7 +55,7 @@ var feedCases = []testCase{
 		e := newEvent("big", 1)
 		e.Data = make([]byte, 10_000)
 		s.write(t, "a", 1, 1)
-		require.NoError(t, s.Append(s.ctx, e))
+		require.NoError(t, s.AppendEvent(s.ctx, e))
 		s.write(t, "b", 1, 1)
 		read := s.feed(t, query.Filter{}, query.Limits{Events: 10, Bytes: 1000})
 		require.Equal(t, []string{"a/1", "big/1", "b/1"}, ids(read))
@@ -111,7 +111,7 @@ var filterCases = []testCase{
 	{"passes a tail of others", anything, func(t *testing.T, s *subject) {
 		e := newEvent("mine", 1)
 		e.Type, e.Tags = "test.v1.Mine", []string{"mine"}
-		require.NoError(t, s.Append(s.ctx, e))
+		require.NoError(t, s.AppendEvent(s.ctx, e))
 		for i := range 20 {
 			id := fmt.Sprintf("other-%d", i)
 			if query.SliceOf(id) != query.SliceOf("mine") {
@@ -145,7 +145,7 @@ var filterCases = []testCase{
 			s.write(t, "other", round, round)
 			e := newEvent("mine", round)
 			e.Tags = filter.Tags
-			require.NoError(t, s.Append(s.ctx, e))
+			require.NoError(t, s.AppendEvent(s.ctx, e))
 			page, err := s.Events(s.ctx, after, filter, query.Limits{Events: 10})
 			require.NoError(t, err)
 			require.Equal(t, []string{e.ID()}, ids(page.Events))
@@ -158,7 +158,7 @@ var filterCases = []testCase{
 		for i, name := range names {
 			e := newEvent("x", int64(i+1))
 			e.Type, e.Tags = name, []string{name}
-			require.NoError(t, s.Append(s.ctx, e))
+			require.NoError(t, s.AppendEvent(s.ctx, e))
 		}
 		for i, name := range names {
 			want := []string{newEvent("x", int64(i+1)).PersistenceID + fmt.Sprintf("/%d", i+1)}
@@ -174,7 +174,7 @@ func (s *subject) interleave(t *testing.T) (written []query.Event) {
 	for seq := int64(1); seq <= 6; seq++ {
 		for _, id := range []string{"c", "a", "b", "order/17", "é"} {
 			e := newEvent(id, seq)
-			require.NoError(t, s.Append(s.ctx, e))
+			require.NoError(t, s.AppendEvent(s.ctx, e))
 			written = append(written, e)
 		}
 	}
@@ -193,7 +193,7 @@ func (s *subject) writeVaried(t *testing.T) {
 		case 2:
 			e.Tags = []string{"tag0", "tag2"}
 		}
-		require.NoError(t, s.Append(s.ctx, e))
+		require.NoError(t, s.AppendEvent(s.ctx, e))
 	}
 }
 

@@ -47,11 +47,11 @@ var contextCases = []testCase{
 		// An append whose context ends may have succeeded or not. Repeating it settles that; nothing is doubled.
 		for seq := int64(1); seq <= 30; seq++ {
 			ctx, cancel := context.WithTimeout(s.ctx, time.Duration(seq)*20*time.Microsecond)
-			err := s.Append(ctx, newEvent("a", seq))
+			err := s.AppendEvent(ctx, newEvent("a", seq))
 			cancel()
 			if err != nil {
 				require.ErrorIs(t, err, context.DeadlineExceeded)
-				require.NoError(t, s.Append(s.ctx, newEvent("a", seq)))
+				require.NoError(t, s.AppendEvent(s.ctx, newEvent("a", seq)))
 			}
 		}
 		require.Len(t, s.all(t), 30)
@@ -78,7 +78,7 @@ var closeCases = []testCase{
 		go func() {
 			close(started)
 			for seq := int64(1); ; seq++ {
-				if err := s.Append(s.ctx, newEvent("a", seq)); err != nil {
+				if err := s.AppendEvent(s.ctx, newEvent("a", seq)); err != nil {
 					done <- err
 					return
 				}

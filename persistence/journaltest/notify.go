@@ -25,7 +25,7 @@ var notifyCases = []testCase{
 		for seq := int64(1); seq <= 20; seq++ {
 			sub.drain() // calls may be repeated
 			appended := make(chan error, 1)
-			go func() { appended <- s.Append(s.ctx, newEvent("a", seq)) }()
+			go func() { appended <- s.AppendEvent(s.ctx, newEvent("a", seq)) }()
 			// A reader that looks whenever it is called, and only then, must not sleep on without the event.
 			for read := 0; read < int(seq); read = len(s.all(t)) {
 				sub.wait(t)

@@ -36,8 +36,8 @@ func (s *subject) operations(id string) []operation {
 			_, err := s.Head(ctx)
 			return err
 		}},
-		{"Append", true, true, func(ctx context.Context) error {
-			return s.Append(ctx, newEvent(id, 1))
+		{"AppendEvent", true, true, func(ctx context.Context) error {
+			return s.AppendEvent(ctx, newEvent(id, 1))
 		}},
 		{"Replay", true, false, func(ctx context.Context) error {
 			return s.Replay(ctx, id, 1, 0, func(query.Event) error { return nil })

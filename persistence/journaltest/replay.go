@@ -72,7 +72,7 @@ var replayCases = []testCase{
 	{"lets the callback use the journal", anything, func(t *testing.T, s *subject) {
 		s.write(t, "a", 1, 3)
 		require.NoError(t, s.Replay(s.ctx, "a", 1, 0, func(e query.Event) error {
-			if err := s.Append(s.ctx, newEvent("copy", e.SequenceNumber)); err != nil {
+			if err := s.AppendEvent(s.ctx, newEvent("copy", e.SequenceNumber)); err != nil {
 				return err
 			}
 			last, err := s.LastSequenceNumber(s.ctx, "copy")

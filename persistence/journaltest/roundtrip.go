@@ -21,7 +21,7 @@ var roundTripCases = []testCase{
 		data := bytes.Repeat([]byte{0, 1, 2, 0xff}, 1<<18)
 		e := newEvent("big", 1)
 		e.Data = data
-		require.NoError(t, s.Append(s.ctx, e))
+		require.NoError(t, s.AppendEvent(s.ctx, e))
 		for where, read := range s.everywhere(t, "big", 1) {
 			require.True(t, bytes.Equal(data, read.Data), "the data read by %s differ", where)
 		}
@@ -46,7 +46,7 @@ var roundTripCases = []testCase{
 	{"sorts tags and drops repetitions", anything, func(t *testing.T, s *subject) {
 		e := newEvent("a", 1)
 		e.Tags = []string{"c", "a", "b", "a"}
-		require.NoError(t, s.Append(s.ctx, e))
+		require.NoError(t, s.AppendEvent(s.ctx, e))
 		require.Equal(t, []string{"c", "a", "b", "a"}, e.Tags, "without changing the caller's")
 		e.Tags = []string{"a", "b", "c"}
 		for _, read := range s.everywhere(t, "a", 1) {
@@ -56,7 +56,7 @@ var roundTripCases = []testCase{
 	{"gives nil for no tags and no metadata", anything, func(t *testing.T, s *subject) {
 		e := newEvent("a", 1)
 		e.Tags, e.Metadata = []string{}, map[string]string{}
-		require.NoError(t, s.Append(s.ctx, e))
+		require.NoError(t, s.AppendEvent(s.ctx, e))
 		e.Tags, e.Metadata = nil, nil
 		for _, read := range s.everywhere(t, "a", 1) {
 			requireStored(t, e, read)
@@ -86,7 +86,7 @@ func (s *subject) next(t *testing.T, change func(*query.Event)) query.Event {
 func (s *subject) keeps(t *testing.T, change func(*query.Event)) {
 	t.Helper()
 	e := s.next(t, change)
-	require.NoError(t, s.Append(s.ctx, e))
+	require.NoError(t, s.AppendEvent(s.ctx, e))
 	for _, read := range s.everywhere(t, "a", e.SequenceNumber) {
 		requireStored(t, sortedTags(e), read)
 	}
@@ -95,7 +95,7 @@ func (s *subject) keeps(t *testing.T, change func(*query.Event)) {
 func (s *subject) keepsOrRefuses(t *testing.T, change func(*query.Event)) {
 	t.Helper()
 	e := s.next(t, change)
-	if err := s.Append(s.ctx, e); err != nil {
+	if err := s.AppendEvent(s.ctx, e); err != nil {
 		require.ErrorContains(t, err, e.PersistenceID)
 		require.True(t, journal.IsFinal(err), "repeating would not help: %v", err)
 		last, err := s.LastSequenceNumber(s.ctx, "a")

@@ -46,7 +46,7 @@ func tailWhileAppending(t *testing.T, s *subject) {
 				if seq%2 == 0 {
 					e.Tags = []string{"even"}
 				}
-				writeErrs[w] = s.Append(s.ctx, e)
+				writeErrs[w] = s.AppendEvent(s.ctx, e)
 			}
 		})
 	}

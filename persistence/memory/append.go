@@ -12,8 +12,8 @@ import (
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
 )
 
-// Append implements journal.Store. It keeps nothing of the caller's memory.
-func (j *Journal) Append(ctx context.Context, e query.Event) error {
+// AppendEvent implements journal.Store. It keeps nothing of the caller's memory.
+func (j *Journal) AppendEvent(ctx context.Context, e query.Event) error {
 	e = owned(e)
 	if err := onID(ctx, "append an event", e.PersistenceID, j.write, func() error { return j.append(e) }); err != nil {
 		return err

@@ -23,7 +23,7 @@ func appendTo(t *testing.T, j *memory.Journal, id string, first, last int64) {
 	t.Helper()
 	for seq := first; seq <= last; seq++ {
 		e := query.Event{PersistenceID: id, SequenceNumber: seq, UID: [16]byte{byte(seq)}, Type: "T", Tags: []string{id}, Data: []byte("data")}
-		require.NoError(t, j.Append(t.Context(), e))
+		require.NoError(t, j.AppendEvent(t.Context(), e))
 	}
 }
 
@@ -208,7 +208,7 @@ func BenchmarkEvents(b *testing.B) {
 		id := fmt.Sprintf("entity-%d", i%1000)
 		last[id]++
 		e := query.Event{PersistenceID: id, SequenceNumber: last[id], Type: "T", Data: make([]byte, 256)}
-		if err := j.Append(b.Context(), e); err != nil {
+		if err := j.AppendEvent(b.Context(), e); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -239,7 +239,7 @@ func BenchmarkAppend(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		e.SequenceNumber++
-		if err := j.Append(b.Context(), e); err != nil {
+		if err := j.AppendEvent(b.Context(), e); err != nil {
 			b.Fatal(err)
 		}
 	}

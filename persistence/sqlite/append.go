@@ -23,8 +23,8 @@ const (
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 )
 
-// Append implements journal.Store. It returns once the event is synced to disk.
-func (j *Journal) Append(ctx context.Context, e query.Event) error {
+// AppendEvent implements journal.Store. It returns once the event is synced to disk.
+func (j *Journal) AppendEvent(ctx context.Context, e query.Event) error {
 	op, err := j.operation("append event "+strconv.FormatInt(e.SequenceNumber, 10), e.PersistenceID)
 	if err != nil {
 		return err

@@ -35,7 +35,7 @@ func TestADamagedEventIsNamedAndNeverSkipped(t *testing.T) {
 			for seq := int64(1); seq <= 3; seq++ {
 				e := event("a", seq)
 				e.Tags = []string{"mine"}
-				require.NoError(t, j.Append(t.Context(), e))
+				require.NoError(t, j.AppendEvent(t.Context(), e))
 			}
 			before := all(t, j)
 			require.NoError(t, j.Close())
@@ -57,7 +57,7 @@ func TestADamagedEventIsNamedAndNeverSkipped(t *testing.T) {
 			last, err := j.LastSequenceNumber(t.Context(), "a")
 			require.NoError(t, err)
 			require.EqualValues(t, 3, last)
-			require.NoError(t, j.Append(t.Context(), event("a", 4)), "the actor goes on")
+			require.NoError(t, j.AppendEvent(t.Context(), event("a", 4)), "the actor goes on")
 
 			require.NoError(t, j.Close())
 			rawSQL(t, path, "DELETE FROM events WHERE sequence_number = 2",

@@ -35,7 +35,7 @@ var mishaps = []mishap{
 	{"another journal takes its place", func(t *testing.T, path, _ string) {
 		other := filepath.Join(t.TempDir(), "other.db")
 		j := open(t, other)
-		require.NoError(t, j.Append(t.Context(), event("other", 1)))
+		require.NoError(t, j.AppendEvent(t.Context(), event("other", 1)))
 		require.NoError(t, j.Close())
 		require.NoError(t, os.Rename(other, path))
 	}, 1, sqlite.ErrFileChanged},
@@ -105,7 +105,7 @@ func requireFileChanged(t *testing.T, path string, err error) {
 func callsOf() map[string]func(context.Context, *sqlite.Journal) error {
 	return map[string]func(context.Context, *sqlite.Journal) error{
 		"Append": func(ctx context.Context, j *sqlite.Journal) error {
-			return j.Append(ctx, event("b", 1))
+			return j.AppendEvent(ctx, event("b", 1))
 		},
 		"Head": func(ctx context.Context, j *sqlite.Journal) error {
 			_, err := j.Head(ctx)
@@ -122,7 +122,7 @@ func callsOf() map[string]func(context.Context, *sqlite.Journal) error {
 func appendTo(t *testing.T, j *sqlite.Journal, id string, first, last int64) {
 	t.Helper()
 	for seq := first; seq <= last; seq++ {
-		require.NoError(t, j.Append(t.Context(), event(id, seq)))
+		require.NoError(t, j.AppendEvent(t.Context(), event(id, seq)))
 	}
 }
 

@@ -42,11 +42,11 @@ func TestAFullDiskTakesNoEventAndLosesNone(t *testing.T) {
 	require.NoError(t, err)
 	defer j.Close()
 	for seq := int64(1); seq <= 3; seq++ {
-		require.NoError(t, j.Append(t.Context(), large(seq)))
+		require.NoError(t, j.AppendEvent(t.Context(), large(seq)))
 	}
 	makeRoom := fill(t, j)
 	for range 3 {
-		err := j.Append(t.Context(), large(4))
+		err := j.AppendEvent(t.Context(), large(4))
 		require.ErrorContains(t, err, "full")
 		require.ErrorContains(t, err, path)
 		require.False(t, journal.IsFinal(err), "time, or an operator, can heal it: %v", err)
@@ -56,7 +56,7 @@ func TestAFullDiskTakesNoEventAndLosesNone(t *testing.T) {
 	require.EqualValues(t, 3, last)
 
 	makeRoom()
-	require.NoError(t, j.Append(t.Context(), large(4)))
+	require.NoError(t, j.AppendEvent(t.Context(), large(4)))
 	page, err := j.Events(t.Context(), 0, query.Filter{}, query.Limits{Events: 10})
 	require.NoError(t, err)
 	require.Len(t, page.Events, 4)
@@ -164,12 +164,12 @@ func TestAnOutboxOutlivesAFullDisk(t *testing.T) {
 		for seq := int64(1); seq <= 3; seq++ {
 			e := query.Event{PersistenceID: id, SequenceNumber: seq, Type: "T"}
 			copy(e.UID[:], fmt.Sprintf("%d/%d", n, seq))
-			require.NoError(t, j.Append(t.Context(), e))
+			require.NoError(t, j.AppendEvent(t.Context(), e))
 		}
 		published[id], refused[id] = []int64{1, 3}, []int64{2}
 	}
 	makeRoom := fill(t, j)
-	require.ErrorContains(t, j.Append(t.Context(), large(1)), "full")
+	require.ErrorContains(t, j.AppendEvent(t.Context(), large(1)), "full")
 	close(sink.begin)
 	require.NoError(t, testkit.AwaitCondition(t.Context(), func() bool {
 		s := status()

@@ -65,7 +65,7 @@ func TestOpenTakesAnyFileName(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), name)
 			j := open(t, path)
-			require.NoError(t, j.Append(t.Context(), event("a", 1)))
+			require.NoError(t, j.AppendEvent(t.Context(), event("a", 1)))
 			require.NoError(t, j.Close())
 
 			files, err := os.ReadDir(filepath.Dir(path))
@@ -81,7 +81,7 @@ func TestOpenTakesARelativePath(t *testing.T) {
 	t.Chdir(t.TempDir())
 	j := open(t, "journal.db")
 	t.Chdir(t.TempDir())
-	require.NoError(t, j.Append(t.Context(), event("a", 1)), "the working directory matters when opening only")
+	require.NoError(t, j.AppendEvent(t.Context(), event("a", 1)), "the working directory matters when opening only")
 	require.Len(t, all(t, j), 1)
 }
 
@@ -154,7 +154,7 @@ func TestOpenRefusesANewerSchema(t *testing.T) {
 func TestOpenTakesAnEmptyFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "empty.db")
 	require.NoError(t, os.WriteFile(path, nil, 0o600))
-	require.NoError(t, open(t, path).Append(t.Context(), event("a", 1)))
+	require.NoError(t, open(t, path).AppendEvent(t.Context(), event("a", 1)))
 }
 
 func TestOpenEndsWithItsContext(t *testing.T) {
@@ -192,8 +192,8 @@ func TestOpenTogether(t *testing.T) {
 func TestOffsetsAreNotUsedAgain(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.db")
 	j := open(t, path)
-	require.NoError(t, j.Append(t.Context(), event("a", 1)))
-	require.NoError(t, j.Append(t.Context(), event("b", 1)))
+	require.NoError(t, j.AppendEvent(t.Context(), event("a", 1)))
+	require.NoError(t, j.AppendEvent(t.Context(), event("b", 1)))
 	head, err := j.Head(t.Context())
 	require.NoError(t, err)
 	rawSQL(t, path, "DELETE FROM events WHERE persistence_id = 'b'")
@@ -201,7 +201,7 @@ func TestOffsetsAreNotUsedAgain(t *testing.T) {
 	trimmed, err := j.Head(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, head, trimmed)
-	require.NoError(t, j.Append(t.Context(), event("c", 1)))
+	require.NoError(t, j.AppendEvent(t.Context(), event("c", 1)))
 	require.Greater(t, all(t, j)[1].Offset, head.Offset)
 }
 
@@ -218,7 +218,7 @@ func TestIdentitiesDiffer(t *testing.T) {
 func TestReadersDoNotWaitForWriters(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.db")
 	j := open(t, path)
-	require.NoError(t, j.Append(t.Context(), event("a", 1)))
+	require.NoError(t, j.AppendEvent(t.Context(), event("a", 1)))
 
 	db, err := sql.Open("sqlite", "file:"+path+"?_txlock=immediate")
 	require.NoError(t, err)
@@ -243,7 +243,7 @@ func TestAppendStopsWaitingWithItsContext(t *testing.T) {
 
 	ctx, cancel := context.WithTimeout(t.Context(), 1)
 	defer cancel()
-	require.ErrorIs(t, j.Append(ctx, event("a", 1)), context.DeadlineExceeded)
+	require.ErrorIs(t, j.AppendEvent(ctx, event("a", 1)), context.DeadlineExceeded)
 	require.NoError(t, tx.Rollback())
-	require.NoError(t, j.Append(t.Context(), event("a", 1)), "the journal stays usable")
+	require.NoError(t, j.AppendEvent(t.Context(), event("a", 1)), "the journal stays usable")
 }

@@ -152,7 +152,7 @@ func TestAFileOfAnOlderCopyIsNotTakenForTheOneThatTheOffsetsBelongTo(t *testing.
 			for seq := int64(6); seq <= 10; seq++ {
 				e := event("a", seq)
 				e.UID[15]++
-				require.NoError(t, j.Append(t.Context(), e))
+				require.NoError(t, j.AppendEvent(t.Context(), e))
 			}
 		}, "a/10 at offset 10"},
 		"that was written again by others, and further": {func(t *testing.T, j *sqlite.Journal) {

@@ -41,7 +41,7 @@ func appendOwnAndShared(ctx context.Context, path, name string) (err error) {
 	}
 	defer func() { err = errors.Join(err, j.Close()) }()
 	for seq := int64(1); seq <= ownEvents; seq++ {
-		if err := j.Append(ctx, event(name, seq)); err != nil {
+		if err := j.AppendEvent(ctx, event(name, seq)); err != nil {
 			return err
 		}
 	}
@@ -52,7 +52,7 @@ func appendOwnAndShared(ctx context.Context, path, name string) (err error) {
 		}
 		e := event("shared", last+1)
 		copy(e.UID[:], name)
-		if err := j.Append(ctx, e); err != nil && !errors.Is(err, journal.ErrSequenceConflict) {
+		if err := j.AppendEvent(ctx, e); err != nil && !errors.Is(err, journal.ErrSequenceConflict) {
 			return err
 		}
 	}
