@@ -58,6 +58,28 @@ func TestADrainHoldsTheStreamOfAGapOnceThereIsAPlace(t *testing.T) {
 	assert.Equal(t, []HeldStream{{PersistenceID: "a", Next: 2, SettledOffset: 1}}, saved.Held, "a/2 may be right behind a/1")
 }
 
+// While a/2 may be right behind a/1, of all reasons to hold a is one that lets it go again at once.
+func TestAStreamWithAGapIsReadBeforeItRejoins(t *testing.T) {
+	cfg := oneLane()
+	cfg.MaxHeld, cfg.OnPoison, cfg.Batch.Events, cfg.LaneBatches, cfg.HoldAfter = 1, Hold, 1, 8, time.Second
+	b := newBench(t, cfg, Recovered{})
+	b.feed(event("stuck", 1, 1), event("a", 1, 2), event("c", 1, 4))
+	_, sent := b.sent()
+	b.wait(cfg.PollInterval)
+	read := one[ReadFeed](b)
+	b.answer(sent[0], Permanent)
+	b.give(FeedPage{Read: read.Read, Page: query.Page{Events: []query.Event{event("a", 3, 6)}, Next: 6}})
+	b.answer(sent[2], OK)
+	b.give(Skip{Token: 1, PersistenceID: "stuck", SequenceNumber: 1, Offset: 1})
+	b.saves()
+	b.saves()
+	b.wait(2 * time.Second) // a/1 is unanswered for so long that a is held, and the watermark moves on
+	require.Equal(t, 4, b.watermark())
+	b.answer(sent[1], OK)
+	assert.EqualValues(t, 2, one[ReadStream](b).From)
+	require.Len(t, b.held, 1, "until that read has told, a/2 would be lost")
+}
+
 func TestAnEventInAGapIsNotPublished(t *testing.T) {
 	b := gapWithoutPlace(t)
 	take[Reply](b)

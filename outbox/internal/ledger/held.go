@@ -44,7 +44,8 @@ func (l *Ledger) holdThrough(st *stream, through int64, pins bool) bool {
 		st.ahead = false
 		l.ahead = remove(l.ahead, st)
 	}
-	st.held, st.verified, st.through = true, true, through
+	// What the feed has left out is not known to be the last: only a read can tell.
+	st.held, st.verified, st.through = true, st.gapAt == 0, through
 	l.closeGap(st)
 	l.held = append(l.held, st)
 	if len(st.queue) > 0 {

@@ -47,7 +47,7 @@ func (m *model) allowHoldOfGap(st *modelStream) {
 	if st.held || st.parking || !m.place(st, true) || !(m.window[0].resolved || !m.window[0].inWindow) {
 		m.disagree("%s is held, but that does not help the drain", st.id)
 	}
-	m.hold(st, max(st.last+1, st.next))
+	m.hold(st, st.last)
 }
 
 // holdable returns why the id must not be held.
@@ -91,7 +91,7 @@ func (m *model) drainPinned() bool {
 func (m *model) hold(st *modelStream, through int64) {
 	m.saves.changed = true
 	st.ahead = false
-	st.held, st.verified, st.through = true, true, through
+	st.held, st.verified, st.through = true, m.gaps[st] == 0, through
 	delete(m.gaps, st)
 	if len(st.events) > 0 {
 		st.settledOffset = max(st.settledOffset, st.events[0].Offset-1)

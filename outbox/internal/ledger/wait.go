@@ -139,7 +139,7 @@ func (l *Ledger) unpin(front *slot) bool {
 		return !front.st.parking && l.hold(front.st, true)
 	}
 	st := l.feed.gapBefore(front.Offset)
-	return !st.parking && l.holdThrough(st, st.missed(), true)
+	return !st.parking && l.holdThrough(st, st.last, true)
 }
 
 func (l *Ledger) finishDrain() {
