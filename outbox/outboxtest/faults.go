@@ -19,6 +19,7 @@ type Faults struct {
 	mu       sync.Mutex
 	injected []*injection
 	struck   map[Operation]int
+	hung     map[*hang]struct{}
 }
 
 // injection is a fault that was injected.
@@ -34,7 +35,7 @@ type injection struct {
 
 // NewFaults returns a plan without faults. All that is random in it comes of the seed.
 func NewFaults(seed uint64) *Faults {
-	return &Faults{seed: seed, struck: make(map[Operation]int)}
+	return &Faults{seed: seed, struck: make(map[Operation]int), hung: make(map[*hang]struct{})}
 }
 
 // Inject adds a fault to the plan. Where several could strike the same call, the one that was injected first does.
@@ -42,6 +43,10 @@ func NewFaults(seed uint64) *Faults {
 // heal takes the fault out again and lets go of the calls that it has wait; it may be called more than once.
 // Inject panics if the fault makes no sense for the operation.
 func (f *Faults) Inject(op Operation, fault Fault) (heal func()) {
+	return f.inject(op, fault).heal
+}
+
+func (f *Faults) inject(op Operation, fault Fault) *injection {
 	if err := fault.check(op); err != nil {
 		panic(fmt.Errorf("outboxtest: a fault of %q: %w", op, err))
 	}
@@ -52,7 +57,7 @@ func (f *Faults) Inject(op Operation, fault Fault) (heal func()) {
 	// A source of its own: which of its calls a fault strikes does not depend on those of other operations.
 	in.random = rand.New(rand.NewPCG(f.seed, hash(op)+uint64(len(f.injected))))
 	f.injected = append(f.injected, in)
-	return in.heal
+	return in
 }
 
 func hash(op Operation) uint64 {
@@ -141,11 +146,12 @@ func (in *injection) isHealed() bool {
 	}
 }
 
-// wait is the delay, or the hang. It returns an error if ctx ends first.
-func (in *injection) wait(ctx context.Context) error {
+// wait is the delay, or the hang, of a call with so many events. It returns an error if ctx ends first.
+func (f *Faults) wait(ctx context.Context, in *injection, events int) error {
 	var elapsed <-chan time.Time
 	switch {
 	case in.Hang: // for as long as it takes
+		defer f.hangs(ctx, in, events)()
 	case in.Delay > 0:
 		timer := time.NewTimer(in.Delay)
 		defer timer.Stop()
@@ -168,7 +174,7 @@ func (f *Faults) meet(ctx context.Context, c call, effect func() error) error {
 	if in == nil {
 		return effect()
 	}
-	if err := in.wait(ctx); err != nil {
+	if err := f.wait(ctx, in, 0); err != nil {
 		return err
 	}
 	return in.around(effect)
