@@ -43,10 +43,6 @@ func NewFaults(seed uint64) *Faults {
 // heal takes the fault out again and lets go of the calls that it has wait; it may be called more than once.
 // Inject panics if the fault makes no sense for the operation.
 func (f *Faults) Inject(op Operation, fault Fault) (heal func()) {
-	return f.inject(op, fault).heal
-}
-
-func (f *Faults) inject(op Operation, fault Fault) *injection {
 	if err := fault.check(op); err != nil {
 		panic(fmt.Errorf("outboxtest: a fault of %q: %w", op, err))
 	}
@@ -57,7 +53,7 @@ func (f *Faults) inject(op Operation, fault Fault) *injection {
 	// A source of its own: which of its calls a fault strikes does not depend on those of other operations.
 	in.random = rand.New(rand.NewPCG(f.seed, hash(op)+uint64(len(f.injected))))
 	f.injected = append(f.injected, in)
-	return in
+	return in.heal
 }
 
 func hash(op Operation) uint64 {
@@ -80,6 +76,13 @@ func (f *Faults) Struck(op Operation) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.struck[op]
+}
+
+// planned reports whether anything was ever to go wrong.
+func (f *Faults) planned() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.injected) > 0
 }
 
 // String lists the seed, the faults, and how often each has struck.
@@ -163,7 +166,7 @@ func (f *Faults) wait(ctx context.Context, in *injection, events int) error {
 	case <-elapsed:
 	case <-in.healed:
 	case <-ctx.Done():
-		return ctx.Err()
+		return context.Cause(ctx)
 	}
 	return nil
 }

@@ -92,7 +92,8 @@ func (o *Outbox) String() string {
 	}
 	events := o.recorder.published()
 	fmt.Fprintf(&b, "\npublished: %d%s", len(events), list(events))
-	if len(o.faults.injected) > 0 {
+	b.WriteString(o.failures.String())
+	if o.faults.planned() {
 		fmt.Fprintf(&b, "\n%v", o.faults)
 	}
 	b.WriteString("\n")

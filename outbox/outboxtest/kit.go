@@ -111,7 +111,7 @@ func (k *Kit) notice(event any) {
 
 // end stops everything, the outboxes first: a handler of theirs may want its actors.
 func (k *Kit) end() {
-	if k.tb.Failed() && !k.told {
+	if k.tb.Failed() && !k.told && len(k.outboxes) > 0 {
 		k.tb.Log(k.String())
 	}
 	for _, o := range k.outboxes {

@@ -22,7 +22,7 @@ type Outbox struct {
 	gone     bool // it has stopped
 	faults   *Faults
 	recorder *recorder
-	expected []expected
+	failures *failures
 	reply    *outboxv1.Reply // to the last command of ours
 }
 
@@ -50,9 +50,10 @@ func (k *Kit) open(name string, faults *Faults, p publisher.Publisher, opts []ou
 	if p == nil {
 		p = takeAll
 	}
-	o := &Outbox{kit: k, name: name, probe: testkit.NewTestProbe(), faults: faults,
-		recorder: &recorder{Publisher: p, calls: map[*[]publisher.Event]struct{}{}}}
-	sink := &timed{Publisher: faults.Publisher(o.recorder), clock: k.clock}
+	o := &Outbox{kit: k, name: name, probe: testkit.NewTestProbe(), faults: faults}
+	o.recorder = &recorder{Publisher: p, calls: map[*[]publisher.Event]struct{}{}}
+	o.failures = &failures{Publisher: o.recorder}
+	sink := &timed{Publisher: faults.Publisher(o.failures), clock: k.clock}
 	props, err := outbox.Props(name, mute{k.journal, k.journal, k.journal}, publisher.Props(sink), append([]outbox.Option{
 		outbox.WithScheduler(k.clock), outbox.WithClock(k.clock.Now), outbox.WithLanes(1),
 		outbox.WithPropsOptions(local.Steady(), actor.WithReceiverMiddleware(crashing), actor.WithGuardian(actor.NewRestartingStrategy())),
@@ -76,8 +77,11 @@ func (o *Outbox) start() {
 func (o *Outbox) end() {
 	o.kit.stop(o.pid)
 	o.kit.stop(o.probePID)
-	if !o.kit.tb.Failed() {
-		o.checkExpected()
+	if o.kit.tb.Failed() {
+		return
+	}
+	for _, f := range o.failures.unmet() {
+		o.kit.tb.Errorf("outboxtest: FailNext(%q, %q): nothing of this id was published after that, so that nothing failed", f.id, f.err)
 	}
 }
 
