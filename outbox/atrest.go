@@ -23,6 +23,6 @@ func (o *outbox) tellRest(c actor.Context) {
 // steadied is the definition for an outbox whose waits are not left to chance.
 func (d *definition) steadied() *definition {
 	s := *d
-	s.settings.ledger.Jitter = func() float64 { return 1 }
+	s.ledger.Jitter = func() float64 { return 1 }
 	return &s
 }

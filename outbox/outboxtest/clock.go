@@ -118,7 +118,7 @@ func (c *clock) pass(until time.Time) {
 		}
 	}
 	c.mu.Unlock()
-	c.ManualScheduler.Advance(until.Sub(c.Now()))
+	c.Advance(until.Sub(c.Now()))
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for d := range c.deadlines {

@@ -1,6 +1,7 @@
 package outboxtest_test
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 	"slices"
@@ -60,3 +61,14 @@ func (f *fakeTB) Fatalf(format string, args ...any) {
 	f.Errorf(format, args...)
 	runtime.Goexit()
 }
+
+// exampleTB stands in for the *testing.T that an example does not have.
+type exampleTB struct{ fakeTB }
+
+func newExampleTB() *exampleTB { return &exampleTB{} }
+
+func (*exampleTB) Context() context.Context { return context.Background() }
+
+func (*exampleTB) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
+
+func (*exampleTB) Errorf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
