@@ -1,8 +1,6 @@
 package outboxtest
 
 import (
-	"time"
-
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/protoactor-contrib/protoactor-outbox/actor/testkit"
@@ -90,6 +88,3 @@ func (k *Kit) panickedWith(pid *actor.PID) any {
 	defer k.mu.Unlock()
 	return k.panics[pid.Id]
 }
-
-// Now is the outboxes' time.
-func (k *Kit) Now() time.Time { return k.clock.Now() }

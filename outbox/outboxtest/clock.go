@@ -35,6 +35,9 @@ func (k *Kit) Advance(d time.Duration) {
 	}
 }
 
+// Now is the outboxes' time. It begins at 2000-01-01T00:00:00Z.
+func (k *Kit) Now() time.Time { return k.clock.Now() }
+
 // Clock is the outboxes' scheduler and clock, for actors whose time is to pass with theirs. The kit does not wait for these.
 func (k *Kit) Clock() *testkit.ManualScheduler { return k.clock.ManualScheduler }
 

@@ -45,19 +45,15 @@ func (o *Outbox) Flush() {
 // Status tells how the outbox is.
 func (o *Outbox) Status() *outboxv1.Status {
 	o.kit.tb.Helper()
-	s := o.status()
-	if s == nil {
-		o.kit.fatalf("outbox %q has stopped", o.name)
+	s, err := o.status()
+	if err != nil {
+		o.kit.fatalf("the status of outbox %q: %v", o.name, err)
 	}
 	return s
 }
 
-func (o *Outbox) status() *outboxv1.Status {
-	answer, ok := o.ask(local.Command{Message: &outboxv1.GetStatus{}})
-	if !ok {
-		return nil
-	}
-	return answer.(*outboxv1.Status)
+func (o *Outbox) status() (*outboxv1.Status, error) {
+	return ask[*outboxv1.Status](o, local.Command{Message: &outboxv1.GetStatus{}})
 }
 
 // Parked returns the events that were given up on, the first hundred of them.
@@ -77,15 +73,13 @@ func (o *Outbox) Held() []*outboxv1.HeldStatus {
 func (o *Outbox) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "outbox %q at %s: ", o.name, o.kit.clock.Now().Format("15:04:05.000"))
-	if s := o.status(); s != nil {
+	if s, err := o.status(); err == nil {
 		describe(&b, s, o.head())
 	} else {
-		b.WriteString("it has stopped")
-		o.kit.mu.Lock()
-		if err := o.kit.stopped[o.pid.Id]; err != nil {
-			fmt.Fprintf(&b, ": %v", err)
+		b.WriteString(err.Error())
+		if why := o.kit.stoppedWith(o.pid); why != nil {
+			fmt.Fprintf(&b, ": %v", why)
 		}
-		o.kit.mu.Unlock()
 	}
 	if ids := o.recorder.running(); len(ids) > 0 {
 		fmt.Fprintf(&b, "\nbeing published: %s", strings.Join(ids, ", "))

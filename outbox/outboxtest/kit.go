@@ -109,6 +109,13 @@ func (k *Kit) notice(event any) {
 	}
 }
 
+// stoppedWith returns why an outbox has stopped, nil if it was told to.
+func (k *Kit) stoppedWith(pid *actor.PID) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.stopped[pid.Id]
+}
+
 // end stops everything, the outboxes first: a handler of theirs may want its actors.
 func (k *Kit) end() {
 	if k.tb.Failed() && !k.told && len(k.outboxes) > 0 {

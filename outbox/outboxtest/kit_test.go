@@ -33,8 +33,12 @@ func newList() actor.Actor { return &list{} }
 func (l *list) Receive(c actor.Context) {
 	switch m := c.Message().(type) {
 	case string:
-		if m == "panic" {
+		switch m {
+		case "panic":
 			panic("it was told to")
+		case "stop":
+			c.Stop(c.Self())
+			return
 		}
 		l.PersistReceive(wrapperspb.String(m))
 		l.items = append(l.items, m)

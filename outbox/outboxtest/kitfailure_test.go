@@ -85,6 +85,31 @@ func TestWhatTheKitCannotDoFailsTheTestAndSaysWhy(t *testing.T) {
 			},
 			[]string{"it has panicked: it was told to"},
 		},
+		"a request at which the actor stops": {
+			func(tb testing.TB) {
+				k := outboxtest.New(tb, outboxtest.WithTimeout(time.Hour))
+				k.Request(k.Spawn("a", newList), "stop")
+			},
+			[]string{"there is no such actor, or it has stopped"},
+		},
+		"an outbox that does not answer": {
+			func(tb testing.TB) {
+				release := make(chan struct{})
+				block := actor.WithReceiverMiddleware(func(next actor.ReceiverFunc) actor.ReceiverFunc {
+					return func(c actor.ReceiverContext, e *actor.MessageEnvelope) {
+						if _, ok := e.Message.(emptyRequest); ok {
+							<-release
+						}
+						next(c, e)
+					}
+				})
+				k := outboxtest.New(tb, impatient, outboxtest.WithOutboxOptions(outbox.WithPropsOptions(block)))
+				tb.Cleanup(func() { close(release) }) // before the kit ends
+				k.System().Root.Send(k.PID(), emptyRequest{})
+				k.Tick()
+			},
+			[]string{`outbox "test": it does not answer`, "it does not answer: no message arrived within 50ms"},
+		},
 		"a request of nobody": {
 			func(tb testing.TB) {
 				k := outboxtest.New(tb)
@@ -123,7 +148,7 @@ func TestWhatTheKitCannotDoFailsTheTestAndSaysWhy(t *testing.T) {
 				require.NoError(tb, k.Client().Drain(context.Background(), time.Second))
 				k.Status()
 			},
-			[]string{`outbox "test" has stopped`},
+			[]string{`the status of outbox "test": it has stopped`},
 		},
 		"the crash of an outbox that has stopped": {
 			func(tb testing.TB) {

@@ -1,6 +1,9 @@
 package outboxtest
 
 import (
+	"errors"
+	"fmt"
+
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/protoactor-contrib/protoactor-outbox/actor/publisher"
@@ -134,30 +137,32 @@ func (o *Outbox) Restart() {
 // tell sends the outbox a message that is answered to the probe.
 func (o *Outbox) tell(message any) { o.probe.Request(o.pid, message) }
 
-// ask sends the outbox a message, and returns the answer to it; ok is false if it has stopped.
-func (o *Outbox) ask(message any) (answer any, ok bool) {
-	o.kit.tb.Helper()
+// errStopped: there is nobody to ask.
+var errStopped = errors.New("it has stopped")
+
+// ask sends an outbox a message and returns its answer, of type T. What else has come, late or unasked for, is passed over,
+// but for the reply to a command.
+func ask[T any](o *Outbox, message any) (T, error) {
+	var none T
 	if o.gone {
-		return nil, false
+		return none, errStopped
 	}
 	o.tell(message)
 	for {
 		m, err := o.probe.GetNextMessage(o.kit.timeout)
 		if err != nil {
-			o.kit.tb.Fatalf("outboxtest: outbox %q does not answer: %v", o.name, err)
-			return nil, false
+			return none, fmt.Errorf("it does not answer: %w", err)
 		}
 		switch m := m.(type) {
+		case T:
+			return m, nil
+		case *outboxv1.Reply:
+			o.reply = m
 		case *actor.Terminated:
 			if m.Who.Equal(o.pid) {
 				o.gone = true
-				return nil, false
+				return none, errStopped
 			}
-		case *actor.DeadLetterResponse: // and that it has terminated is on its way
-		case *outboxv1.Reply:
-			o.reply = m
-		default:
-			return m, true
 		}
 	}
 }
@@ -165,9 +170,9 @@ func (o *Outbox) ask(message any) (answer any, ok bool) {
 // look asks the outbox what it waits for; ok is false if it has stopped.
 func (o *Outbox) look() (a local.Answer, ok bool) {
 	o.kit.tb.Helper()
-	answer, ok := o.ask(local.Ask{})
-	if !ok {
-		return local.Answer{}, false
+	a, err := ask[local.Answer](o, local.Ask{})
+	if err != nil && !errors.Is(err, errStopped) {
+		o.kit.fatalf("outbox %q: %v", o.name, err)
 	}
-	return answer.(local.Answer), true
+	return a, err == nil
 }
