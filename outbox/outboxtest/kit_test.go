@@ -248,6 +248,52 @@ func TestTheApplicationsOwnPublisher(t *testing.T) {
 	require.Contains(t, k.Parked()[0].GetReason(), "no handler for type")
 }
 
+func TestAnnouncedFailuresAndThePublishersOwnMeetInABatch(t *testing.T) {
+	k := outboxtest.New(t, outboxtest.WithPublisher(publisher.Func(func(_ context.Context, e publisher.Event) error {
+		if e.PersistenceID == "b" {
+			return publisher.Permanent(errDown)
+		}
+		return nil
+	})))
+	for _, id := range []string{"a", "b", "c"} {
+		add(k, k.Spawn(id, newList), "one", "two")
+	}
+	k.FailNext("a", errDown)
+	k.Tick()
+	require.Equal(t, []string{"c/1", "c/2"}, outboxtest.EventIDs(k.Published()))
+	k.Flush()
+	require.Len(t, k.PublishedOf("a"), 2)
+	require.Empty(t, k.PublishedOf("b"))
+	require.Len(t, k.Parked(), 2)
+	for _, p := range k.Parked() {
+		require.Equal(t, "b", p.GetEvent().GetPersistenceId())
+	}
+}
+
+// vague is a publisher that says nothing of the events of its first batches.
+type vague struct{ batches int }
+
+func (v *vague) Publish(context.Context, []publisher.Event) error {
+	v.batches--
+	if v.batches >= 0 {
+		return errDown
+	}
+	return nil
+}
+
+func TestABatchOfWhichNothingIsKnownWasNotPublished(t *testing.T) {
+	k := outboxtest.New(t, outboxtest.WithPublisher(&vague{batches: 1}))
+	add(k, k.Spawn("a", newList), "one")
+	add(k, k.Spawn("b", newList), "one")
+	k.FailNext("a", errDown)
+	k.Advance(0)
+	k.Tick()
+	require.Empty(t, k.PublishedOf("a"))
+	k.Flush()
+	require.Len(t, k.PublishedOf("a"), 1)
+	require.Len(t, k.PublishedOf("b"), 1)
+}
+
 // exclusive keeps its destinations and says that it cannot keep the order of a batch.
 type exclusive struct {
 	publisher.Publisher

@@ -154,8 +154,6 @@ func ask[T any](o *Outbox, message any) (T, error) {
 			return none, fmt.Errorf("it does not answer: %w", err)
 		}
 		switch m := m.(type) {
-		case T:
-			return m, nil
 		case *outboxv1.Reply:
 			o.reply = m
 		case *actor.Terminated:
@@ -163,6 +161,8 @@ func ask[T any](o *Outbox, message any) (T, error) {
 				o.gone = true
 				return none, errStopped
 			}
+		case T:
+			return m, nil
 		}
 	}
 }
