@@ -62,8 +62,8 @@ func (o *Outbox) Parked() []*outboxv1.Parked {
 	return o.Status().GetParked()
 }
 
-// Held returns the persistence ids that wait while others go on, the first hundred of them. An id that fails is held only
-// when it stands in the way of others.
+// Held returns the persistence ids that wait while others go on, the first hundred of them. An id that fails is held once
+// another one gets through, or when it has stood in the way of the others for long enough.
 func (o *Outbox) Held() []*outboxv1.HeldStatus {
 	o.kit.tb.Helper()
 	return o.Status().GetHeld()
