@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/protoactor-contrib/protoactor-outbox/outbox/internal/local"
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
 	outboxv1 "github.com/protoactor-contrib/protoactor-outbox/proto/outbox/v1"
 )
@@ -179,7 +180,7 @@ func (cl *call) ask(ctx context.Context, message proto.Message) (any, error) {
 	}
 	root, to := cl.client.system.Root, cl.client.pid
 	if cl.client.local() {
-		root.RequestWithCustomSender(to, command{message}, cl.pid)
+		root.RequestWithCustomSender(to, local.Command{Message: message}, cl.pid)
 	} else {
 		root.RequestWithCustomSender(to, message, cl.pid)
 	}

@@ -79,7 +79,7 @@ func TestClientsThatGiveUpDuringRecoveryLeaveNothing(t *testing.T) {
 	for range clients {
 		go func() { given <- o.Flush(ctx) }()
 	}
-	await(t, "all wait", func() bool { return seen.count("outbox.command") == clients })
+	await(t, "all wait", func() bool { return seen.count("local.Command") == clients })
 	cancel()
 	for range clients {
 		require.ErrorIs(t, next(t, "a client", given), context.Canceled)

@@ -16,9 +16,6 @@ import (
 	outboxv1 "github.com/protoactor-contrib/protoactor-outbox/proto/outbox/v1"
 )
 
-// command wraps a message of the same process's Client: it cannot come from elsewhere.
-type command struct{ message proto.Message }
-
 // abandon takes back what its sender had asked for.
 type abandon struct{}
 

@@ -11,6 +11,7 @@ import (
 	"github.com/asynkron/protoactor-go/scheduler"
 
 	"github.com/protoactor-contrib/protoactor-outbox/outbox/internal/ledger"
+	"github.com/protoactor-contrib/protoactor-outbox/outbox/internal/local"
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
 	outboxv1 "github.com/protoactor-contrib/protoactor-outbox/proto/outbox/v1"
 )
@@ -19,6 +20,7 @@ import (
 type outbox struct {
 	*definition
 	incarnation uint64
+	handled     uint64 // messages, by this instance
 	steady      steadyClock
 	startedAt   time.Time
 	log         *slog.Logger
@@ -81,6 +83,7 @@ func (o *outbox) Receive(c actor.Context) {
 		o.crashed = true
 	}
 	o.busy = true
+	o.handled++
 	defer func() {
 		if o.busy {
 			// It panics. If its supervisor says Resume, nothing else may ever come.
@@ -158,8 +161,10 @@ func (o *outbox) receive(c actor.Context) {
 		if m.incarnation == o.incarnation {
 			o.located(c, m)
 		}
-	case command:
-		o.command(c, m.message)
+	case local.Command:
+		o.command(c, m.Message)
+	case local.Ask:
+		o.tellRest(c)
 	case abandon:
 		o.abandon(c)
 	case *outboxv1.GetStatus, *outboxv1.Flush, *outboxv1.WaitPublished, *outboxv1.Drain, *outboxv1.Skip, *outboxv1.Retry,
@@ -173,6 +178,9 @@ func (o *outbox) start(c actor.Context) {
 	l.incarnation++
 	o.incarnation = l.incarnation
 	o.steady.read = o.clock
+	if local.IsSteady(c) {
+		o.definition = o.steadied()
+	}
 	o.startedAt = o.now()
 	o.log = c.Logger().With(slog.String("outbox", o.name))
 	if l.stopping {

@@ -43,7 +43,7 @@ func TestWhoeverStillWaitsIsAnsweredAtTheEnd(t *testing.T) {
 		"a stop":    {func(t *testing.T, o running) { o.stop(t) }, outboxv1.Code_CODE_STOPPED, outbox.ErrStopped},
 		"a restart": {func(_ *testing.T, o running) { o.system.Root.Send(o.pid, boom{}) }, outboxv1.Code_CODE_UNAVAILABLE, outbox.ErrUnavailable},
 	} {
-		for when, waiting := range map[string]string{"while it runs": "outbox.located", "while it recovers": "outbox.command"} {
+		for when, waiting := range map[string]string{"while it runs": "outbox.located", "while it recovers": "local.Command"} {
 			t.Run(name+" "+when, func(t *testing.T) {
 				j := newSpy()
 				write(t, j.Journal, "a", 1, 1)
@@ -56,7 +56,7 @@ func TestWhoeverStillWaitsIsAnsweredAtTheEnd(t *testing.T) {
 				await(t, "the client waits", func() bool { return seen.count(waiting) == 1 })
 				bare := o.system.Root.RequestFuture(o.pid, &outboxv1.WaitPublished{PersistenceId: "a", SequenceNumber: 1}, patience)
 				await(t, "the bare command waits", func() bool {
-					return seen.count("*outboxv1.WaitPublished") == 1 && (waiting == "outbox.command" || seen.count(waiting) == 2)
+					return seen.count("*outboxv1.WaitPublished") == 1 && (waiting == "local.Command" || seen.count(waiting) == 2)
 				})
 				c.end(t, o)
 				require.ErrorIs(t, next(t, "the client's answer", client), c.err)

@@ -57,7 +57,7 @@ func (s *ManualScheduler) SendOnce(delay time.Duration, pid *actor.PID, message 
 
 // Advance lets d pass: it sends what falls due, in order, each at its time. It does not wait for the receivers. What
 // they schedule in answer counts from whatever time it is by then, so to follow an actor that schedules its next
-// tick in each tick, advance one tick at a time and await [ManualScheduler.Pending] in between.
+// tick in each tick, advance to [ManualScheduler.Next], one tick at a time, and await that it has handled it in between.
 func (s *ManualScheduler) Advance(d time.Duration) {
 	s.mu.Lock()
 	until := s.now.Add(d)
@@ -97,6 +97,16 @@ func (s *ManualScheduler) Pending() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.timers)
+}
+
+// Next returns when the next message is due; ok is false if there is none.
+func (s *ManualScheduler) Next() (due time.Time, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.timers) == 0 {
+		return time.Time{}, false
+	}
+	return s.timers[0].due, true
 }
 
 // Now returns the scheduler's time, in UTC.

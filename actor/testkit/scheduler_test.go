@@ -65,6 +65,27 @@ func TestManualSchedulerForgetsWhatIsCancelled(t *testing.T) {
 	assert.Equal(t, []any{"kept"}, received(t, probe, 1))
 }
 
+func TestManualSchedulerTellsWhatIsNext(t *testing.T) {
+	system := testkit.NewActorSystem(t)
+	_, pid := spawnProbe(t, system)
+	s := testkit.NewManualScheduler(system.Root)
+	_, ok := s.Next()
+	assert.False(t, ok)
+
+	start := s.Now()
+	s.SendOnce(2*time.Second, pid, "later")
+	cancel := s.SendOnce(time.Second, pid, "sooner")
+	due, ok := s.Next()
+	assert.True(t, ok)
+	assert.Equal(t, start.Add(time.Second), due)
+	cancel()
+	due, _ = s.Next()
+	assert.Equal(t, start.Add(2*time.Second), due)
+	s.Advance(2 * time.Second)
+	_, ok = s.Next()
+	assert.False(t, ok)
+}
+
 func TestManualSchedulerTimeIsItsOwn(t *testing.T) {
 	s := testkit.NewManualScheduler(nil)
 	assert.Equal(t, time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC), s.Now())

@@ -19,6 +19,7 @@ type Faults struct {
 	mu       sync.Mutex
 	injected []*injection
 	struck   map[Operation]int
+	hung     map[*hang]struct{}
 }
 
 // injection is a fault that was injected.
@@ -34,7 +35,7 @@ type injection struct {
 
 // NewFaults returns a plan without faults. All that is random in it comes of the seed.
 func NewFaults(seed uint64) *Faults {
-	return &Faults{seed: seed, struck: make(map[Operation]int)}
+	return &Faults{seed: seed, struck: make(map[Operation]int), hung: make(map[*hang]struct{})}
 }
 
 // Inject adds a fault to the plan. Where several could strike the same call, the one that was injected first does.
@@ -75,6 +76,13 @@ func (f *Faults) Struck(op Operation) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.struck[op]
+}
+
+// planned reports whether anything was ever to go wrong.
+func (f *Faults) planned() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.injected) > 0
 }
 
 // String lists the seed, the faults, and how often each has struck.
@@ -141,11 +149,12 @@ func (in *injection) isHealed() bool {
 	}
 }
 
-// wait is the delay, or the hang. It returns an error if ctx ends first.
-func (in *injection) wait(ctx context.Context) error {
+// wait is the delay, or the hang, of a call with so many events. It returns an error if ctx ends first.
+func (f *Faults) wait(ctx context.Context, in *injection, events int) error {
 	var elapsed <-chan time.Time
 	switch {
 	case in.Hang: // for as long as it takes
+		defer f.hangs(ctx, in, events)()
 	case in.Delay > 0:
 		timer := time.NewTimer(in.Delay)
 		defer timer.Stop()
@@ -157,7 +166,7 @@ func (in *injection) wait(ctx context.Context) error {
 	case <-elapsed:
 	case <-in.healed:
 	case <-ctx.Done():
-		return ctx.Err()
+		return context.Cause(ctx)
 	}
 	return nil
 }
@@ -168,7 +177,7 @@ func (f *Faults) meet(ctx context.Context, c call, effect func() error) error {
 	if in == nil {
 		return effect()
 	}
-	if err := in.wait(ctx); err != nil {
+	if err := f.wait(ctx, in, 0); err != nil {
 		return err
 	}
 	return in.around(effect)

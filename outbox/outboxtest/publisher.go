@@ -20,11 +20,8 @@ type faultyPublisher struct {
 	faults    *Faults
 }
 
-// OrderedWithinBatch implements publisher.BatchOrdering.
-func (w *faultyPublisher) OrderedWithinBatch() bool {
-	o, ok := w.publisher.(publisher.BatchOrdering)
-	return !ok || o.OrderedWithinBatch()
-}
+// Unwrap implements publisher.Wrapper: the capabilities are those of the publisher.
+func (w *faultyPublisher) Unwrap() publisher.Publisher { return w.publisher }
 
 func (w *faultyPublisher) Publish(ctx context.Context, events []publisher.Event) error {
 	var struck map[string]bool // the events' IDs
@@ -38,7 +35,7 @@ func (w *faultyPublisher) Publish(ctx context.Context, events []publisher.Event)
 	case !in.selective():
 		struck = nil // all at once
 	}
-	if err := in.wait(ctx); err != nil {
+	if err := w.faults.wait(ctx, in, len(events)); err != nil {
 		return err
 	}
 	if struck == nil {
