@@ -36,7 +36,9 @@ func Steady() actor.PropsOption {
 	return actor.WithOnInit(func(c actor.Context) { c.Set(steady{}) })
 }
 
-// IsSteady reports whether the context has the mark.
+// IsSteady reports whether the context has the mark. Something with a greater extension id must have been put into the
+// context before, or the framework answers with an index out of range: the outbox puts its life there first, and its id
+// is drawn after this one, because this package is initialized first.
 func IsSteady(c actor.Context) bool { return c.Get(steadyID) != nil }
 
 type steady struct{}
