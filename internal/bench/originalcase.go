@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/protoactor-contrib/protoactor-outbox/actor/publisher"
+)
+
+// original compares with the original algorithm on a SQLite file with 1,000 ids.
+func original(ctx context.Context, b *bench) (err error) {
+	s := shape{ids: b.scaled(1000, 10), events: b.scaled(50_000, 50), size: 256}
+	j, err := b.open(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, j.Close()) }()
+
+	// A query brings the next event of its id, or all that there are. A drain is where the second one is at its best:
+	// in an ordinary look, an id has one new event or none.
+	plain := func(name string, limit int) contender {
+		return contender{s.events, func(round int) error {
+			o, err := startOriginal(ctx, fmt.Sprintf("original-%s-%d", name, round), j, noop{}, limit)
+			if err != nil {
+				return err
+			}
+			return o.run(ctx, s.events)
+		}}
+	}
+	speeds, err := compare(min(3, b.rounds()),
+		contender{s.events, func(round int) error { return b.world.drain(ctx, fmt.Sprintf("original-%d", round), j, noop{}) }},
+		plain("one", 1), plain("all", allOfThem),
+	)
+	if err != nil {
+		return err
+	}
+	ours, one, all := speeds[0], speeds[1], speeds[2]
+	b.line("original", "measure", "drain", "events", s.events, "ids", s.ids, "per_s", ours.median(),
+		"original_per_s", one.median(), "ratio", ours.over(one).median(),
+		"original_all_per_s", all.median(), "ratio_all", ours.over(all).median())
+	b.claim(atLeast("original: drain, against one event per query", "×", 5, 20), ours.over(one).median())
+	return originalLatency(ctx, b, j, s)
+}
+
+func originalLatency(ctx context.Context, b *bench, j interface {
+	originalJournal
+	appender
+}, s shape,
+) error {
+	events := b.scaled(200, 3)
+	ours, err := persistToPublish(ctx, b, j, "latency-ours", events, func(_ context.Context, p publisher.Publisher) (func() error, error) {
+		o, err := b.world.spawn("original-latency", j, p)
+		if err != nil {
+			return nil, err
+		}
+		return o.stop, o.Flush(ctx)
+	})
+	if err != nil {
+		return err
+	}
+	theirs, err := persistToPublish(ctx, b, j, "latency-theirs", events, func(ctx context.Context, p publisher.Publisher) (func() error, error) {
+		o, err := startOriginal(ctx, "original-latency", j, p, allOfThem)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := o.look(ctx); err != nil { // what is there already
+			return nil, err
+		}
+		return background(ctx, func(ctx context.Context) error { return o.run(ctx, allOfThem) }), nil
+	})
+	if err != nil {
+		return err
+	}
+	ratio := theirs.total.median() / ours.total.median()
+	b.line("original", "measure", "latency", "ids", s.ids, "events", events, "p50_ms", ours.total.median(),
+		"original_p50_ms", theirs.total.median(), "ratio", ratio)
+	b.claim(atLeast("original: latency, p50", "×", 20, 20), ratio)
+	return nil
+}
