@@ -47,10 +47,9 @@ func latencyOf(ctx context.Context, b *bench, name string, j interface {
 	if err != nil {
 		return err
 	}
-	above := l.total.median() - l.append.median()
 	b.line("latency", "journal", name, "events", events, "p50_ms", l.total.median(), "p99_ms", l.total.quantile(0.99),
-		"append_p50_ms", l.append.median(), "above_p50_ms", above)
-	b.claim(atMost("latency: p50 above the append, "+name, "ms", 1, 0.3), above)
+		"append_p50_ms", l.append.median(), "above_p50_ms", l.above())
+	b.claim(atMost("latency: p50 above the append, "+name, "ms", 1, 0.3), l.above())
 	return nil
 }
 
@@ -61,6 +60,9 @@ type appender interface {
 
 // latencies are in milliseconds, from the beginning of the append.
 type latencies struct{ append, total sample }
+
+// above is what publishing adds to the append, which is the disk's affair.
+func (l latencies) above() float64 { return l.total.median() - l.append.median() }
 
 // persistToPublish appends events of one id at a steady, low rate, while what it has started publishes them.
 func persistToPublish(ctx context.Context, b *bench, j appender, id string, events int,

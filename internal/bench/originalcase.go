@@ -8,20 +8,33 @@ import (
 	"github.com/protoactor-contrib/protoactor-outbox/actor/publisher"
 )
 
-// original compares with the original algorithm on a SQLite file with 1,000 ids.
+// original compares with the original algorithm in journals of 1,000 ids.
 func original(ctx context.Context, b *bench) (err error) {
 	s := shape{ids: b.scaled(1000, 10), events: b.scaled(50_000, 50), size: 256}
+	inMemory, err := s.inMemory(ctx)
+	if err != nil {
+		return err
+	}
+	if err := originalDrain(ctx, b, "memory", inMemory, s); err != nil {
+		return err
+	}
 	j, err := b.open(ctx, s)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, j.Close()) }()
+	if err := originalDrain(ctx, b, "sqlite", j, s); err != nil {
+		return err
+	}
+	return originalLatency(ctx, b, j, s)
+}
 
-	// A query brings the next event of its id, or all that there are. A drain is where the second one is at its best:
-	// in an ordinary look, an id has one new event or none.
-	plain := func(name string, limit int) contender {
+// originalDrain publishes a backlog. A query of the original brings the next event of its id, or all that there are: the
+// second is what it does best, for ordinarily an id has one new event or none.
+func originalDrain(ctx context.Context, b *bench, name string, j originalJournal, s shape) error {
+	plain := func(key string, limit int) contender {
 		return contender{s.events, func(round int) error {
-			o, err := startOriginal(ctx, fmt.Sprintf("original-%s-%d", name, round), j, noop{}, limit)
+			o, err := startOriginal(ctx, fmt.Sprintf("original-%s-%d", key, round), j, noop{}, limit)
 			if err != nil {
 				return err
 			}
@@ -36,11 +49,11 @@ func original(ctx context.Context, b *bench) (err error) {
 		return err
 	}
 	ours, one, all := speeds[0], speeds[1], speeds[2]
-	b.line("original", "measure", "drain", "events", s.events, "ids", s.ids, "per_s", ours.median(),
+	b.line("original", "measure", "drain", "journal", name, "events", s.events, "ids", s.ids, "per_s", ours.median(),
 		"original_per_s", one.median(), "ratio", ours.over(one).median(),
 		"original_all_per_s", all.median(), "ratio_all", ours.over(all).median())
-	b.claim(atLeast("original: drain, against one event per query", "×", 5, 20), ours.over(one).median())
-	return originalLatency(ctx, b, j, s)
+	b.claim(atLeast("original: drain, one event per query, "+name, "×", 5, 20), ours.over(one).median())
+	return nil
 }
 
 func originalLatency(ctx context.Context, b *bench, j interface {
@@ -72,9 +85,9 @@ func originalLatency(ctx context.Context, b *bench, j interface {
 	if err != nil {
 		return err
 	}
-	ratio := theirs.total.median() / ours.total.median()
-	b.line("original", "measure", "latency", "ids", s.ids, "events", events, "p50_ms", ours.total.median(),
-		"original_p50_ms", theirs.total.median(), "ratio", ratio)
-	b.claim(atLeast("original: latency, p50", "×", 20, 20), ratio)
+	ratio := theirs.above() / ours.above()
+	b.line("original", "measure", "latency", "ids", s.ids, "events", events, "above_p50_ms", ours.above(),
+		"original_above_p50_ms", theirs.above(), "ratio", ratio, "p50_ms", ours.total.median(), "original_p50_ms", theirs.total.median())
+	b.claim(atLeast("original: latency above the append, p50", "×", 20, 20), ratio)
 	return nil
 }
