@@ -7,6 +7,7 @@ require (
 	github.com/protoactor-contrib/protoactor-outbox v0.1.0
 	github.com/protoactor-contrib/protoactor-outbox/persistence/sqlite v0.1.0
 	github.com/stretchr/testify v1.12.1
+	go.uber.org/goleak v1.3.0
 	golang.org/x/sync v0.24.0
 	google.golang.org/protobuf v1.36.12
 	modernc.org/sqlite v1.62.0

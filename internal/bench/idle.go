@@ -70,7 +70,7 @@ func idleOn(ctx context.Context, b *bench, journal string, s shape, j *counting,
 	}
 	ticksBefore, before := ticks.n.Load(), j.counts()
 	select {
-	case <-time.After(time.Duration(b.scaled(int(2*time.Second), int(200*time.Millisecond)))):
+	case <-time.After(time.Duration(b.scaled(int(6*time.Second), int(200*time.Millisecond)))):
 	case <-ctx.Done():
 		return ctx.Err()
 	}

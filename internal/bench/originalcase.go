@@ -85,7 +85,7 @@ func originalLatency(ctx context.Context, b *bench, j interface {
 	if err != nil {
 		return err
 	}
-	ratio := theirs.above() / ours.above()
+	ratio := theirs.above() / max(ours.above(), 0.001) // below a microsecond it says nothing
 	b.line("original", "measure", "latency", "ids", s.ids, "events", events, "above_p50_ms", ours.above(),
 		"original_above_p50_ms", theirs.above(), "ratio", ratio, "p50_ms", ours.total.median(), "original_p50_ms", theirs.total.median())
 	b.claim(atLeast("original: latency above the append, p50", "×", 20, 20), ratio)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -16,9 +17,10 @@ import (
 type world struct{ system *actor.ActorSystem }
 
 func newWorld() *world {
-	return &world{system: actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger {
-		return slog.New(slog.DiscardHandler)
-	}))}
+	return &world{system: actor.NewActorSystem(
+		actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return slog.New(slog.DiscardHandler) }),
+		actor.WithDeadLetterThrottleInterval(time.Millisecond), // or a goroutine would outlive it by a second
+	)}
 }
 
 func (w *world) close() { w.system.Shutdown() }
