@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
@@ -12,25 +13,29 @@ import (
 
 // restart measures how long an outbox takes to be at work again, in a journal of a million ids.
 func restart(ctx context.Context, b *bench) error {
-	s := b.million()
-	inMemory, err := s.inMemory(ctx)
+	if err := restartInMemory(ctx, b, b.million()); err != nil {
+		return err
+	}
+	path, err := b.file(ctx, b.million())
 	if err != nil {
 		return err
 	}
-	keep := func() (restartJournal, func() error, error) { return inMemory, func() error { return nil }, nil }
-	if err := restartOn(ctx, b, "memory", s, keep); err != nil {
-		return err
-	}
-	path, err := b.file(ctx, s)
-	if err != nil {
-		return err
-	}
-	return restartOn(ctx, b, "sqlite", s, func() (restartJournal, func() error, error) {
+	return restartOn(ctx, b, "sqlite", b.million(), func() (restartJournal, func() error, error) {
 		j, err := sqlite.Open(ctx, path)
 		if err != nil {
 			return nil, nil, err
 		}
 		return j, j.Close, nil
+	})
+}
+
+func restartInMemory(ctx context.Context, b *bench, s shape) error {
+	j, err := s.inMemory(ctx)
+	if err != nil {
+		return err
+	}
+	return restartOn(ctx, b, "memory", s, func() (restartJournal, func() error, error) {
+		return j, func() error { return nil }, nil
 	})
 }
 
@@ -48,6 +53,7 @@ func restartOn(ctx context.Context, b *bench, name string, s shape, open func() 
 	var later, opening sample
 	snapshot := 0
 	for round := range b.rounds() + 1 {
+		runtime.GC() // of what came before
 		begun := time.Now()
 		j, closed, err := open()
 		if err != nil {
