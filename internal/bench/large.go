@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/protoactor-contrib/protoactor-outbox/actor/publisher"
@@ -12,18 +13,28 @@ import (
 )
 
 // large measures how much memory events of 1 MiB take up on their way. 10,000 of them are made as they are read; a file
-// has fewer.
+// has fewer, and so has a publisher that hangs, which takes long.
 func large(ctx context.Context, b *bench) error {
-	s := shape{ids: 100, events: b.scaled(10_000, 200), size: mebibyte}
+	many, few := b.scaled(10_000, 200), b.scaled(1000, 40)
 	for _, sink := range []struct {
-		name string
+		name, what string
+		events     int
 		publisher.Publisher
-	}{{"quick", noop{}}, {"slow", slow(5 * time.Millisecond)}} {
-		peak, err := peakOf(ctx, b, "made", sink.name, s, synthetic{shape: s}, sink.Publisher, outbox.WithSnapshots(memory.New()))
+		opts []outbox.Option
+	}{
+		{"quick", "10,000 events of 1 MiB, quick sink", many, noop{}, nil},
+		{"slow", "10,000 events of 1 MiB, slow sink", many, slow(5 * time.Millisecond), nil},
+		{"hanging", "1,000 events of 1 MiB, hanging sink", few, new(hanging), []outbox.Option{
+			outbox.WithPublishTimeout(time.Second), outbox.WithHoldAfter(50 * time.Millisecond), // not to wait for so long
+		}},
+	} {
+		s := shape{ids: 100, events: sink.events, size: mebibyte}
+		opts := append(sink.opts, outbox.WithSnapshots(memory.New()))
+		peak, err := peakOf(ctx, b, "made", sink.name, s, synthetic{shape: s}, sink.Publisher, opts...)
 		if err != nil {
 			return err
 		}
-		b.claim(atMost("large: 10,000 events of 1 MiB, "+sink.name+" sink, peak", "MiB", 256, 256), peak)
+		b.claim(atMost("large: "+sink.what+", peak", "MiB", 256, 256), peak)
 	}
 	return largeFile(ctx, b)
 }
@@ -62,6 +73,17 @@ func (d slow) Publish(ctx context.Context, _ []publisher.Event) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// hanging is a publisher that does not answer every twentieth batch before its time is over.
+type hanging struct{ batches atomic.Int64 }
+
+func (h *hanging) Publish(ctx context.Context, _ []publisher.Event) error {
+	if h.batches.Add(1)%20 != 0 {
+		return nil
+	}
+	<-ctx.Done()
+	return ctx.Err()
 }
 
 // synthetic is a journal that makes its events as they are read, in memory of their own, as a driver does.
