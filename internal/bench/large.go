@@ -29,7 +29,7 @@ func large(ctx context.Context, b *bench) error {
 		}},
 	} {
 		s := shape{ids: 100, events: sink.events, size: mebibyte}
-		opts := append(sink.opts, outbox.WithSnapshots(memory.New()))
+		opts := append([]outbox.Option{outbox.WithSnapshots(memory.New())}, sink.opts...)
 		peak, err := peakOf(ctx, b, "made", sink.name, s, synthetic{shape: s}, sink.Publisher, opts...)
 		if err != nil {
 			return err
