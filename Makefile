@@ -1,5 +1,5 @@
 # What can be done with this repository, by name. `make help` lists it, CI (.ci/run) calls only what is here.
-# With Go and make alone: run, test, bench, soak, fuzz. The others also need git, and -race a C compiler.
+# With Go and make alone: run, test, bench, microbench, soak, fuzz. The others also need git, and -race a C compiler.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -57,7 +57,11 @@ race: ## the same with the race detector, in random order
 	$(call in-each,$(code_modules),go test -race -shuffle=on -timeout=20m ./...)
 
 .PHONY: bench
-bench: ## run the benchmarks of every module (BENCH=<pattern>, COUNT=<n>; compare with bin/benchstat)
+bench: ## measure against the bars in docs/benchmarks.md (BENCH=<pattern>, SCALE=0.1, CHECK=1 fails at a miss)
+	cd internal/bench && go run . -run='$(or $(BENCH),.)' -scale=$(or $(SCALE),1) $(if $(CHECK),-check)
+
+.PHONY: microbench
+microbench: ## run the go benchmarks of every module (BENCH=<pattern>, COUNT=<n>; compare with bin/benchstat)
 	$(call in-each,$(code_modules),go test -run='^$$' -bench='$(or $(BENCH),.)' -benchmem -count=$(or $(COUNT),1) ./...)
 
 .PHONY: soak
