@@ -20,11 +20,8 @@ type faultyPublisher struct {
 	faults    *Faults
 }
 
-// OrderedWithinBatch implements publisher.BatchOrdering.
-func (w *faultyPublisher) OrderedWithinBatch() bool {
-	o, ok := w.publisher.(publisher.BatchOrdering)
-	return !ok || o.OrderedWithinBatch()
-}
+// Unwrap implements publisher.Wrapper: its capabilities are those of the publisher that it wraps.
+func (w *faultyPublisher) Unwrap() publisher.Publisher { return w.publisher }
 
 func (w *faultyPublisher) Publish(ctx context.Context, events []publisher.Event) error {
 	var struck map[string]bool // the events' IDs

@@ -140,6 +140,9 @@ func (*unordered) OrderedWithinBatch() bool { return false }
 
 func TestTheSinksCapabilityIsKept(t *testing.T) {
 	faults := outboxtest.NewFaults(1)
-	require.True(t, faults.Publisher(&recorder{}).(publisher.BatchOrdering).OrderedWithinBatch())
-	require.False(t, faults.Publisher(&unordered{}).(publisher.BatchOrdering).OrderedWithinBatch())
+	_, ok := publisher.As[publisher.BatchOrdering](faults.Publisher(&recorder{}))
+	require.False(t, ok, "the recorder says nothing about it")
+	o, ok := publisher.As[publisher.BatchOrdering](faults.Publisher(&unordered{}))
+	require.True(t, ok)
+	require.False(t, o.OrderedWithinBatch())
 }
