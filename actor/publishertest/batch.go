@@ -101,7 +101,7 @@ func (s *subject) inOrder(t testing.TB, events []publisher.Event) {
 		}
 		seen[a.ID] = true
 		name := events[i].PersistenceID
-		if before, any := last[name]; any && before > i {
+		if before, found := last[name]; found && before > i {
 			t.Errorf("the sink has taken event %q before %q", events[before].ID(), a.ID)
 		}
 		last[name] = i

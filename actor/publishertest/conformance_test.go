@@ -43,9 +43,9 @@ func toSink(sink *Sink) func(context.Context, publisher.Event) error {
 }
 
 // of joins a publisher that is made of a function.
-func of(make func(deliver func(context.Context, publisher.Event) error) publisher.Publisher) Harness {
+func of(publisherOf func(deliver func(context.Context, publisher.Event) error) publisher.Publisher) Harness {
 	return Harness{Facts: inProcess, New: func(_ testing.TB, sink *Sink) Subject {
-		return Subject{Publisher: make(toSink(sink))}
+		return Subject{Publisher: publisherOf(toSink(sink))}
 	}}
 }
 

@@ -125,8 +125,8 @@ func (s *subject) batches(events []publisher.Event, round int) [][]publisher.Eve
 // have come true.
 func (s *subject) wantAsPlanned(t testing.TB, c *call, plans map[string]plan) {
 	t.Helper()
-	all := s.h.Facts.AllOrNothing && len(c.given) > 1
-	any := slices.ContainsFunc(c.given, func(e publisher.Event) bool { return plans[e.ID()] != accept })
+	together := s.h.Facts.AllOrNothing && len(c.given) > 1
+	failing := slices.ContainsFunc(c.given, func(e publisher.Event) bool { return plans[e.ID()] != accept })
 	sent := map[string]bool{}
 	for _, a := range s.sink.attempts(c.first) {
 		sent[a.ID] = true
@@ -136,7 +136,7 @@ func (s *subject) wantAsPlanned(t testing.TB, c *call, plans map[string]plan) {
 		e := &c.given[i]
 		p := plans[e.ID()]
 		switch {
-		case all && any:
+		case together && failing:
 			// Nothing can be told of one event.
 			c.want(t, i, "delivered", "unknown", "retry", "permanent")
 		case failed[e.PersistenceID]:

@@ -164,11 +164,11 @@ func (s *subject) checkOrder(t testing.TB, c *call, attempts []attempt) {
 			continue
 		}
 		name := c.given[i].PersistenceID
-		before, any := last[name]
+		before, found := last[name]
 		switch {
-		case any && before.failed && before.at < i:
+		case found && before.failed && before.at < i:
 			t.Errorf("event %q was sent although %q, before it, had failed", a.ID, c.given[before.at].ID())
-		case any && before.at > i:
+		case found && before.at > i:
 			t.Errorf("event %q was sent after %q: the order of the id is lost", a.ID, c.given[before.at].ID())
 		}
 		last[name] = progress{i, a.plan != accept && a.plan != hold}
