@@ -2,6 +2,7 @@ package publisher
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -117,7 +118,11 @@ func TestAnAnswerForTheWholeBatch(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := Map(outputsFor(map[string]int{"a/1": 2, "a/2": 0, "b/1": 0}))(answering{c.err})
-			assert.Equal(t, c.want, outcomesOf(Deliver(t.Context(), p, batchOf(c.batch))))
+			failures := Deliver(t.Context(), p, batchOf(c.batch))
+			assert.Equal(t, c.want, outcomesOf(failures))
+			if _, named := errors.AsType[*BatchError](c.err); !named && len(failures) > 0 {
+				assert.Equal(t, c.err, failures[0].Err, "it is not about one of the messages")
+			}
 		})
 	}
 }
@@ -136,6 +141,10 @@ func TestAMappingThatFails(t *testing.T) {
 	require.ErrorIs(t, failures[2].Err, errNo)
 	require.EqualError(t, failures[2].Err, `map event "a/2" of type "": no`)
 	require.ErrorIs(t, failures[3].Err, ErrNotTried)
+
+	require.Equal(t, "0:unknown", outcomesOf(Deliver(t.Context(),
+		Map(outputsFor(map[string]int{"a/1": 2}))(answering{&BatchError{[]Failure{{Index: 1}}}}), batchOf("a/1"))),
+		"a failure without an error")
 
 	// Its verdict about an event waits until the earlier ones of the id were delivered.
 	fail = map[string]error{"c/2": Permanent(errNo)}
