@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -329,6 +331,61 @@ var broken = map[string]struct {
 		}),
 		group: "outcome",
 		want:  `was given up for good, though it met a busy sink: busy`,
+	},
+	"gives up when the sink is down": {
+		publisher: answering(func(_ publisher.Event, err error) error {
+			if errors.Is(err, errDown) {
+				return publisher.Permanent(err)
+			}
+			return err
+		}),
+		group: "outcome",
+		want:  `event "a/2": the outcome is permanent, it has to be retry or unknown; error: cannot be reached`,
+	},
+	"stays down": {
+		publisher: func(deliver deliverFunc) publisher.Publisher {
+			var down atomic.Bool
+			return publisher.Func(func(ctx context.Context, e publisher.Event) error {
+				err := errDown
+				if !down.Load() {
+					err = deliver(ctx, e)
+				}
+				if errors.Is(err, errDown) {
+					down.Store(true)
+				}
+				return err
+			})
+		},
+		group: "outcome",
+		want:  `the sink is up again, but nothing is delivered`,
+	},
+	"leaves events out that come again": {
+		publisher: func(deliver deliverFunc) publisher.Publisher {
+			var seen sync.Map
+			return publisher.Func(func(ctx context.Context, e publisher.Event) error {
+				if _, before := seen.LoadOrStore(e.ID(), true); before {
+					return nil
+				}
+				return deliver(ctx, e)
+			})
+		},
+		group: "mid-batch failure",
+		want:  `was said to be delivered, but the sink does not have it`,
+	},
+	"sends a batch when the next one comes": {
+		publisher: func(deliver deliverFunc) publisher.Publisher {
+			var mu sync.Mutex
+			var late []publisher.Event
+			return publish(func(ctx context.Context, events []publisher.Event) error {
+				mu.Lock()
+				defer mu.Unlock()
+				err := publisher.Func(deliver).Publish(ctx, late)
+				late = events
+				return err
+			})
+		},
+		group: "single event",
+		want:  `event "a/1" was said to be delivered, but the sink does not have it`,
 	},
 	"gives up on what was taken": {
 		publisher: answering(func(e publisher.Event, err error) error {

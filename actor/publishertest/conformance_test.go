@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -42,10 +43,19 @@ func toSink(sink *Sink) func(context.Context, publisher.Event) error {
 	return func(ctx context.Context, e publisher.Event) error { return verdict(sink.Take(ctx, arrival(e))) }
 }
 
+var errDown = errors.New("cannot be reached")
+
 // of joins a publisher that is made of a function.
 func of(publisherOf func(deliver func(context.Context, publisher.Event) error) publisher.Publisher) Harness {
 	return Harness{Facts: inProcess, New: func(_ testing.TB, sink *Sink) Subject {
-		return Subject{Publisher: publisherOf(toSink(sink))}
+		var down atomic.Bool
+		deliver := toSink(sink)
+		return Subject{SetDown: down.Store, Publisher: publisherOf(func(ctx context.Context, e publisher.Event) error {
+			if down.Load() {
+				return errDown
+			}
+			return deliver(ctx, e)
+		})}
 	}}
 }
 

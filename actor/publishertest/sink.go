@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"maps"
-	"slices"
 	"sync"
 	"time"
 )
@@ -43,6 +42,7 @@ type Sink struct {
 	changed  chan struct{} // closed at each change, and replaced
 	plans    map[string]plan
 	log      []attempt
+	byID     map[string][]int // positions in log
 	inFlight int
 	most     int // that inFlight has been
 }
@@ -76,6 +76,7 @@ func newSink() *Sink {
 		gate:    make(chan struct{}),
 		changed: make(chan struct{}),
 		plans:   map[string]plan{},
+		byID:    map[string][]int{},
 	}
 }
 
@@ -119,6 +120,7 @@ func (s *Sink) arrive(d Delivery) (p plan, at int) {
 	if p != reject {
 		delete(s.plans, d.ID)
 	}
+	s.byID[d.ID] = append(s.byID[d.ID], len(s.log))
 	s.log = append(s.log, attempt{Delivery: d, plan: p, taken: p == accept || p == lose})
 	s.inFlight++
 	s.most = max(s.most, s.inFlight)
@@ -169,10 +171,12 @@ func (s *Sink) arrived() int {
 
 // taken returns the deliveries of an event that the sink has.
 func (s *Sink) taken(id string) []Delivery {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	var all []Delivery
-	for _, a := range s.attempts(0) {
-		if a.taken && a.ID == id {
-			all = append(all, a.Delivery)
+	for _, at := range s.byID[id] {
+		if s.log[at].taken {
+			all = append(all, s.log[at].Delivery)
 		}
 	}
 	return all
@@ -180,7 +184,9 @@ func (s *Sink) taken(id string) []Delivery {
 
 // has reports whether a delivery of the event has reached the sink, whatever became of it.
 func (s *Sink) has(id string) bool {
-	return slices.ContainsFunc(s.attempts(0), func(a attempt) bool { return a.ID == id })
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.byID[id]) > 0
 }
 
 // load returns how many deliveries are at the sink now, and the most that have been at the same time.
