@@ -9,6 +9,12 @@ type BatchOrdering interface {
 	OrderedWithinBatch() bool
 }
 
+// ordered reports whether p keeps the order within a batch.
+func ordered(p Publisher) bool {
+	o, ok := As[BatchOrdering](p)
+	return !ok || o.OrderedWithinBatch()
+}
+
 // Destinations is an optional capability of a [Publisher] that delivers to several places, such as one URL for each
 // customer. An outage of one of them is none of the others: see [Failure.Destination].
 type Destinations interface {

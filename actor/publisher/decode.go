@@ -30,6 +30,21 @@ func Decode(e Event) (proto.Message, error) {
 	return m, nil
 }
 
+// decoderOf returns the full name of the generated message type M, and what decodes an event of that type. It panics if
+// M is none, in the name of the exported function that it was given to.
+func decoderOf[M proto.Message](caller string) (name string, decode func(e *Event) (M, error)) {
+	var zero M
+	if any(zero) == nil {
+		panic(caller + ": the function must be for a generated message, such as *shop.OrderPlaced, not an interface")
+	}
+	t := zero.ProtoReflect().Type()
+	return string(t.Descriptor().FullName()), func(e *Event) (M, error) {
+		m := t.New().Interface().(M)
+		err := decodeInto(m, e)
+		return m, err
+	}
+}
+
 func decodeInto(m proto.Message, e *Event) error {
 	// An event without content type is taken for what all events of actors are.
 	media, _, _ := strings.Cut(e.ContentType, ";")

@@ -8,7 +8,7 @@ import (
 
 // deliver has p publish the events and returns those that are not known to be delivered, each once, in order.
 func deliver(ctx context.Context, p Publisher, events []Event) []Failure {
-	if o, ok := As[BatchOrdering](p); ok && !o.OrderedWithinBatch() {
+	if !ordered(p) {
 		return deliverInWaves(ctx, p, events)
 	}
 	return failuresOf(p.Publish(ctx, events), len(events))
@@ -69,15 +69,20 @@ func (b *BatchError) normalized(n int) []Failure {
 	return failures
 }
 
-// deliverInWaves publishes the first event of every id, then the second of every id, and so on. An id that fails
-// takes no part in the waves after.
+// deliverInWaves publishes the first event of every id, then the second of every id, and so on.
 func deliverInWaves(ctx context.Context, p Publisher, events []Event) []Failure {
+	return deliverParts(ctx, p, events, waves(events))
+}
+
+// deliverParts publishes a batch in parts, given as positions, one after another. An id that fails in one is left out
+// of those after.
+func deliverParts(ctx context.Context, p Publisher, events []Event, parts [][]int) []Failure {
 	outcomes := make([]*Failure, len(events))
 	failed := map[string]bool{}
-	for _, wave := range waves(events) {
+	for _, part := range parts {
 		var batch []Event
 		var positions []int
-		for _, i := range wave {
+		for _, i := range part {
 			switch {
 			case failed[events[i].PersistenceID]:
 				outcomes[i] = new(notTried(i, errEarlierFailed))

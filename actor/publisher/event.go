@@ -1,6 +1,8 @@
 package publisher
 
 import (
+	"strconv"
+
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
@@ -16,6 +18,18 @@ type Event struct {
 	// Epoch is that outbox's fencing token. It grows each time somebody takes the outbox over, so a sink that
 	// remembers the greatest one it has seen can refuse an owner that was replaced.
 	Epoch int64
+	// Output is the number of the message, from 1, among those that [Map] has made of an event; 0 if there was no Map.
+	Output int
+}
+
+// ID is the event's identity towards the outside world, the same at every delivery: "<persistence id>/<sequence
+// number>", and "<persistence id>/<sequence number>#<n>" for the second message that it was mapped to and those after.
+// Consumers find duplicates by it.
+func (e *Event) ID() string {
+	if e.Output > 1 {
+		return e.Event.ID() + "#" + strconv.Itoa(e.Output)
+	}
+	return e.Event.ID()
 }
 
 // WireEvents converts events to what a PublishRequest carries. The result shares Data, UID, Tags and Metadata

@@ -7,14 +7,16 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Rule says what a [Mux] does with events of a type that it has no handler for.
+// Rule says what a [Mux] or a [Mapping] does with events of a type that was not registered with it.
 type Rule int
 
 const (
-	// Ignore counts such events as delivered.
+	// Ignore counts such events as delivered; nothing is published.
 	Ignore Rule = iota + 1
 	// Park rejects them for good, so that the outbox parks them: nothing is passed over unseen.
 	Park
+	// Pass has a [Mapping] publish them as they are. A Mux has nowhere to pass them to.
+	Pass
 )
 
 // Meta is the event that a handler's message was decoded from: its id, sequence number, time and so on.
@@ -43,12 +45,7 @@ func NewMux(rule Rule) *Mux {
 // A second handler for a type, a nil handler and an M that is not a generated message panic, as a mistake in
 // registration does in net/http.
 func On[M proto.Message](mux *Mux, handle func(ctx context.Context, meta Meta, event M) error) {
-	var zero M
-	if any(zero) == nil {
-		panic("publisher.On: the handler must take a generated message, such as *shop.OrderPlaced, not an interface")
-	}
-	message := zero.ProtoReflect().Type()
-	name := string(message.Descriptor().FullName())
+	name, decode := decoderOf[M]("publisher.On")
 	if handle == nil {
 		panic(fmt.Sprintf("publisher.On: the handler for %s is nil", name))
 	}
@@ -56,8 +53,8 @@ func On[M proto.Message](mux *Mux, handle func(ctx context.Context, meta Meta, e
 		panic(fmt.Sprintf("publisher.On: %s already has a handler", name))
 	}
 	mux.handlers[name] = func(ctx context.Context, e Event) error {
-		m := message.New().Interface().(M)
-		if err := decodeInto(m, &e); err != nil {
+		m, err := decode(&e)
+		if err != nil {
 			return err
 		}
 		return handle(ctx, e, m)

@@ -5,9 +5,9 @@ import "context"
 // Publisher delivers batches of events to a sink.
 //
 // Publish is called concurrently, by several lanes and with several batches in flight in each. All events of one
-// persistence id in a batch are in ascending order, and while a batch is unanswered no other batch carries the
-// same ids. After a timeout, a crash or a restart the same events come again, possibly while an earlier call,
-// whose ctx has ended, has not returned yet.
+// persistence id in a batch are in ascending order (those that [Map] has made of one event, by their numbers), and
+// while a batch is unanswered no other batch carries the same ids. After a timeout, a crash or a restart the same
+// events come again, possibly while an earlier call, whose ctx has ended, has not returned yet.
 //
 // An implementation delivers each id's events in order and never sends an event of an id once an earlier one of
 // the same id has failed; if it cannot keep that within a batch, it says so with [BatchOrdering]. It does not

@@ -141,8 +141,8 @@ func (*unordered) OrderedWithinBatch() bool { return false }
 func TestTheSinksCapabilityIsKept(t *testing.T) {
 	faults := outboxtest.NewFaults(1)
 	_, ok := publisher.As[publisher.BatchOrdering](faults.Publisher(&recorder{}))
-	require.False(t, ok)
-	capability, ok := publisher.As[publisher.BatchOrdering](faults.Publisher(&unordered{}))
+	require.False(t, ok, "the recorder says nothing about it")
+	o, ok := publisher.As[publisher.BatchOrdering](faults.Publisher(&unordered{}))
 	require.True(t, ok)
-	require.False(t, capability.OrderedWithinBatch())
+	require.False(t, o.OrderedWithinBatch())
 }
