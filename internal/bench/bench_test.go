@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"strings"
 	"testing"
 
@@ -50,20 +51,23 @@ func TestOriginalPublishesEachEventOnceAndRemembersIt(t *testing.T) {
 	s := shape{ids: 3, events: 10, size: 4}
 	j, err := s.inMemory(t.Context())
 	require.NoError(t, err)
+	w := newWorld()
+	defer w.close()
 	for _, limit := range []int{1, allOfThem} {
 		key := strings.Repeat("k", limit%10+1)
 		a := newArrivals(s.event(0, nil).PersistenceID)
-		o, err := startOriginal(t.Context(), key, j, a, limit)
+		o, err := startOriginal(t.Context(), w, key, j, a, limit)
 		require.NoError(t, err)
 		require.NoError(t, o.run(t.Context(), s.events))
 		assert.Len(t, a.at, 4)
 		assert.Equal(t, map[string]int64{"entity-0000000": 4, "entity-0000001": 3, "entity-0000002": 3}, o.offsets)
 
-		again, err := startOriginal(t.Context(), key, j, a, limit)
+		again, err := startOriginal(t.Context(), w, key, j, a, limit)
 		require.NoError(t, err)
 		n, err := again.look(t.Context())
 		require.NoError(t, err)
 		assert.Zero(t, n, "all of it was saved")
+		require.NoError(t, errors.Join(o.stop(), again.stop()))
 	}
 }
 

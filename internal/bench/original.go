@@ -3,15 +3,22 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"math"
 	"time"
 
+	"github.com/asynkron/protoactor-go/actor"
+
 	"github.com/protoactor-contrib/protoactor-outbox/actor/publisher"
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
+	outboxv1 "github.com/protoactor-contrib/protoactor-outbox/proto/outbox/v1"
 )
 
 // originalInterval is the time between two of its looks at the journal.
 const originalInterval = 50 * time.Millisecond
+
+// publishTimeout is how long it waits for an answer of its publisher.
+const publishTimeout = 30 * time.Second
 
 // originalJournal is what the original algorithm needs of a journal.
 type originalJournal interface {
@@ -21,13 +28,15 @@ type originalJournal interface {
 }
 
 // originalOutbox is the original algorithm, as plainly as it is described: every 50 ms it lists all ids, asks for the
-// new events of each in one query, publishes them one by one, and saves the whole map of offsets.
+// new events of each in one query, has its child publish them one by one, and saves the whole map of offsets.
 //
-// It is written in its favour. It is no actor, and sends no messages; nothing that fails is tried again; and where the
-// description leaves open how often the map is saved, it is once for a whole look.
+// It is written in its favour. It is no actor itself; nothing that fails is tried again; and where the description leaves
+// open how often the map is saved, it is once for a whole look.
 type originalOutbox struct {
-	journal   originalJournal
-	publisher publisher.Publisher
+	journal originalJournal
+	// publisher is the child, an actor as the outbox's are: the algorithm sends it requests.
+	publisher *actor.PID
+	root      *actor.RootContext
 	key       string
 	limit     int // events of one query
 
@@ -38,12 +47,15 @@ type originalOutbox struct {
 // allOfThem is the limit of a query that brings every new event of its id.
 const allOfThem = math.MaxInt32
 
-func startOriginal(ctx context.Context, key string, j originalJournal, p publisher.Publisher, limit int) (*originalOutbox, error) {
+func startOriginal(ctx context.Context, w *world, key string, j originalJournal, p publisher.Publisher, limit int) (*originalOutbox, error) {
 	saved, err := j.Acquire(ctx, key, 0)
 	if err != nil {
 		return nil, err
 	}
-	o := &originalOutbox{journal: j, publisher: p, key: key, limit: limit, saved: saved, offsets: map[string]int64{}}
+	o := &originalOutbox{
+		journal: j, publisher: w.system.Root.Spawn(publisher.Props(p)), root: w.system.Root,
+		key: key, limit: limit, saved: saved, offsets: map[string]int64{},
+	}
 	if saved.Data != nil {
 		err = json.Unmarshal(saved.Data, &o.offsets)
 	}
@@ -83,7 +95,7 @@ func (o *originalOutbox) look(ctx context.Context) (published int, err error) {
 			return published, err
 		}
 		for _, e := range events {
-			if err := o.publisher.Publish(ctx, []publisher.Event{{Event: e}}); err != nil {
+			if err := o.publish(&e); err != nil {
 				return published, err
 			}
 			o.offsets[id] = e.SequenceNumber
@@ -95,6 +107,22 @@ func (o *originalOutbox) look(ctx context.Context) (published int, err error) {
 	}
 	return published, o.save(ctx)
 }
+
+// publish asks the child to publish one event, and waits for its answer.
+func (o *originalOutbox) publish(e *query.Event) error {
+	request := &outboxv1.PublishRequest{Events: publisher.WireEvents([]*query.Event{e})}
+	answer, err := o.root.RequestFuture(o.publisher, request, publishTimeout).Result()
+	if err != nil {
+		return err
+	}
+	if outcome := answer.(*outboxv1.PublishResponse).GetOutcome(); outcome != outboxv1.Outcome_OUTCOME_OK {
+		return fmt.Errorf("event %s was not published: %v", e.ID(), outcome)
+	}
+	return nil
+}
+
+// stop ends the child.
+func (o *originalOutbox) stop() error { return o.root.StopFuture(o.publisher).Wait() }
 
 func (o *originalOutbox) save(ctx context.Context) (err error) {
 	o.saved.Index++

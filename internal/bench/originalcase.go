@@ -29,16 +29,16 @@ func original(ctx context.Context, b *bench) (err error) {
 	return originalLatency(ctx, b, j, s)
 }
 
-// originalDrain publishes a backlog. A query of the original brings the next event of its id, or all that there are: the
-// second is what it does best, for ordinarily an id has one new event or none.
+// originalDrain publishes a backlog. A query of the original brings all new events of its id, which is what it does best,
+// or the next one, as most queries do when nothing has piled up.
 func originalDrain(ctx context.Context, b *bench, name string, j originalJournal, s shape) error {
 	plain := func(key string, limit int) contender {
 		return contender{s.events, func(round int) error {
-			o, err := startOriginal(ctx, fmt.Sprintf("original-%s-%d", key, round), j, noop{}, limit)
+			o, err := startOriginal(ctx, b.world, fmt.Sprintf("original-%s-%d", key, round), j, noop{}, limit)
 			if err != nil {
 				return err
 			}
-			return o.run(ctx, s.events)
+			return errors.Join(o.run(ctx, s.events), o.stop())
 		}}
 	}
 	speeds, err := compare(min(3, b.rounds()),
@@ -52,7 +52,8 @@ func originalDrain(ctx context.Context, b *bench, name string, j originalJournal
 	b.line("original", "measure", "drain", "journal", name, "events", s.events, "ids", s.ids, "per_s", ours.median(),
 		"original_per_s", one.median(), "ratio", ours.over(one).median(),
 		"original_all_per_s", all.median(), "ratio_all", ours.over(all).median())
-	b.claim(atLeast("original: drain, one event per query, "+name, "×", 5, 20), ours.over(one).median())
+	b.claim(atLeast("original: drain, a query brings all events of its id, "+name, "×", 5, 20), ours.over(all).median())
+	b.claim(atLeast("original: drain, a query brings one event, "+name, "×", 5, 20), ours.over(one).median())
 	return nil
 }
 
@@ -73,14 +74,15 @@ func originalLatency(ctx context.Context, b *bench, j interface {
 		return err
 	}
 	theirs, err := persistToPublish(ctx, b, j, "latency-theirs", events, func(ctx context.Context, p publisher.Publisher) (func() error, error) {
-		o, err := startOriginal(ctx, "original-latency", j, p, allOfThem)
+		o, err := startOriginal(ctx, b.world, "original-latency", j, p, allOfThem)
 		if err != nil {
 			return nil, err
 		}
 		if _, err := o.look(ctx); err != nil { // what is there already
 			return nil, err
 		}
-		return background(ctx, func(ctx context.Context) error { return o.run(ctx, allOfThem) }), nil
+		end := background(ctx, func(ctx context.Context) error { return o.run(ctx, allOfThem) })
+		return func() error { return errors.Join(end(), o.stop()) }, nil
 	})
 	if err != nil {
 		return err
