@@ -44,14 +44,10 @@ type Answer struct {
 	Err error
 }
 
-// read reads a final answer, and closes it. giveUp ends the request, and with it a body that does not come.
+// read says what a final answer means. giveUp ends the request, and with it a body that does not come.
 func (w *Webhook) read(r *http.Response, to *target, giveUp context.CancelFunc) error {
 	waiting := time.AfterFunc(maxBodyWait, giveUp)
-	var body []byte
-	if r.Body != nil {
-		body, _ = io.ReadAll(io.LimitReader(r.Body, maxBody)) // the status alone decides
-		_ = r.Body.Close()
-	}
+	body, _ := io.ReadAll(io.LimitReader(r.Body, maxBody)) // the status alone decides
 	waiting.Stop()
 	code := r.StatusCode
 	if code < 300 {

@@ -27,8 +27,10 @@ type breaker struct {
 // ruling is what a breaker says to one request.
 type ruling struct {
 	pass  bool
-	probe bool          // it passes, and everybody else waits for what comes of it
-	wait  time.Duration // where it does not pass
+	probe bool // it passes, and everybody else waits for what comes of it
+	// wait is how long a request that does not pass is to stay away, and how long a probe is to wait for its answer: no
+	// longer than the pause was, because the batch that it came in is answered no sooner.
+	wait time.Duration
 }
 
 func (b *breaker) open() bool { return b.misses >= breakAfter }
@@ -44,7 +46,7 @@ func (b *breaker) admit(now time.Time) ruling {
 		return ruling{wait: probeWait}
 	default:
 		b.probing = true
-		return ruling{pass: true, probe: true}
+		return ruling{pass: true, probe: true, wait: b.pause}
 	}
 }
 

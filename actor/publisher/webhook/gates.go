@@ -35,6 +35,9 @@ type gate struct {
 	breaker breaker
 	opened  chan struct{} // closed while the breaker is open
 	last    error         // why there was no answer
+	// withheld places belong to requests that were not answered. The next ones of the destination would do no better
+	// than those that are still on their way: let these tell first.
+	withheld int
 }
 
 func newGates(all, each int) *gates {
@@ -55,8 +58,10 @@ const (
 
 // pass is the right to make one request, from enter until leave.
 type pass struct {
-	gate  *gate
-	probe bool
+	gate     *gate
+	probe    bool
+	patience time.Duration // of a probe; 0 for any other
+	placed   bool          // it has one of its destination's places, or of those for probes
 	// opened is the gate's at the time; nil for a probe, which does not mind.
 	opened <-chan struct{}
 }
@@ -70,39 +75,30 @@ func (g *gates) enter(ctx context.Context, name string) (*pass, error) {
 	}
 	// A slow destination's requests wait for each other, and not in the way of others. A probe does not wait for those
 	// that still hang.
-	own := p.gate.places
 	if p.probe {
-		own = g.probes
 		select {
-		case own <- struct{}{}:
+		case g.probes <- struct{}{}:
 		default: // enough others are being probed
-			return nil, g.quit(p, g.isDown(p.gate))
+			err = g.isDown(p.gate)
 		}
-	} else if err := g.take(ctx, p, own); err != nil {
-		return nil, g.quit(p, err)
+	} else {
+		err = g.take(ctx, p, p.gate.places)
 	}
-	if err := g.take(ctx, p, g.all); err != nil {
-		<-own
-		return nil, g.quit(p, err)
+	if err == nil {
+		p.placed = true
+		err = g.take(ctx, p, g.all)
+	}
+	if err != nil {
+		g.conclude(p, tellsNothing, nil)
+		return nil, err
 	}
 	return p, nil
 }
 
-// leave gives a place back. The error says why there was no answer.
+// leave gives the place back. The error says why there was no answer.
 func (g *gates) leave(p *pass, c conclusion, err error) {
 	<-g.all
-	if p.probe {
-		<-g.probes
-	} else {
-		<-p.gate.places
-	}
 	g.conclude(p, c, err)
-}
-
-// quit ends a pass that has no place, and returns err.
-func (g *gates) quit(p *pass, err error) error {
-	g.conclude(p, tellsNothing, nil)
-	return err
 }
 
 // join counts a request among the users of its gate, unless the breaker holds it back.
@@ -121,7 +117,7 @@ func (g *gates) join(name string) (*pass, error) {
 		return nil, one.down(r.wait)
 	}
 	one.users++
-	p := &pass{gate: one, probe: r.probe}
+	p := &pass{gate: one, probe: r.probe, patience: r.wait}
 	if !p.probe {
 		p.opened = one.opened
 	}
@@ -147,7 +143,7 @@ func (g *gates) take(ctx context.Context, p *pass, places chan struct{}) error {
 	}
 }
 
-// conclude tells the breaker, and forgets a gate that nobody needs.
+// conclude tells the breaker, gives back the place that is not one of all, and forgets a gate that nobody needs.
 func (g *gates) conclude(p *pass, c conclusion, err error) {
 	now := time.Now()
 	g.mu.Lock()
@@ -170,8 +166,28 @@ func (g *gates) conclude(p *pass, c conclusion, err error) {
 	case was && !is:
 		one.opened = make(chan struct{})
 	}
+	if p.placed && p.probe {
+		<-g.probes
+	} else if p.placed {
+		one.release(c)
+	}
 	if one.users--; one.users == 0 && one.breaker.misses == 0 {
 		delete(g.byName, one.name)
+	}
+}
+
+// release gives a place back, or withholds it.
+func (one *gate) release(c conclusion) {
+	others := len(one.places) - one.withheld - 1 // on their way, or about to be
+	if c == hasNotAnswered && others > 0 && !one.breaker.open() {
+		one.withheld++
+		return
+	}
+	<-one.places
+	if c == hasAnswered || others == 0 || one.breaker.open() {
+		for ; one.withheld > 0; one.withheld-- {
+			<-one.places
+		}
 	}
 }
 

@@ -117,7 +117,11 @@ func (w *Webhook) route(ctx context.Context, e publisher.Event) error {
 	told := tellsNothing
 	defer func() { w.gates.leave(pass, told, err) }()
 
-	bounded, cancel := context.WithTimeout(ctx, w.settings.timeout)
+	timeout := w.settings.timeout
+	if pass.probe {
+		timeout = min(timeout, pass.patience)
+	}
+	bounded, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	told, err = w.routeTo(bounded, &e, name)
 	if told == hasNotAnswered && errors.Is(ctx.Err(), context.Canceled) {
@@ -154,48 +158,59 @@ func (w *Webhook) deliver(ctx context.Context, e *publisher.Event, name string, 
 			return tellsNothing, publisher.RetryAfter(fmt.Errorf("POST %s: get the bearer token: %w", to.shown, err), 0)
 		}
 	}
-	response, told, err := w.attempt(ctx, e, to, token)
-	if response != nil && response.StatusCode == http.StatusUnauthorized && to.token != nil {
-		other, tokenErr := to.token.bearer(ctx, token)
+	r := w.attempt(ctx, e, to, token)
+	if r.status == http.StatusUnauthorized && to.token != nil {
+		other, err := to.token.bearer(ctx, token)
 		switch {
-		case tokenErr != nil:
-			err = publisher.RetryAfter(fmt.Errorf("%w; get another bearer token: %w", err, tokenErr), 0)
+		case err != nil:
+			r.err = publisher.RetryAfter(fmt.Errorf("%w; get another bearer token: %w", r.err, err), 0)
 		case other != token:
-			response, told, err = w.attempt(ctx, e, to, other)
+			r = w.attempt(ctx, e, to, other)
 		}
 	}
-	if response != nil && w.settings.verdict != nil {
-		err = w.settings.verdict(Answer{Destination: name, Event: *e, Status: response.StatusCode, Header: response.Header, Err: err})
+	if r.status != 0 && w.settings.verdict != nil {
+		r.err = w.settings.verdict(Answer{Destination: name, Event: *e, Status: r.status, Header: r.header, Err: r.err})
 	}
-	return told, err
+	return r.told, r.err
 }
 
-// attempt makes one request. The response is nil unless it is final; its body is read and closed.
-func (w *Webhook) attempt(ctx context.Context, e *publisher.Event, to *target, token string) (*http.Response, conclusion, error) {
+// result is what came of a request.
+type result struct {
+	status int // 0 without a final answer
+	header http.Header
+	told   conclusion
+	err    error
+}
+
+// attempt makes one request.
+func (w *Webhook) attempt(ctx context.Context, e *publisher.Event, to *target, token string) result {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	request, err := w.request(ctx, e, to, token)
 	if err != nil {
-		return nil, tellsNothing, publisher.Permanent(fmt.Errorf("event %q cannot be sent over HTTP: %w", e.ID(), err))
+		return result{err: publisher.Permanent(fmt.Errorf("event %q cannot be sent over HTTP: %w", e.ID(), err))}
 	}
 	// Not by way of http.Client, which follows redirects: one would take the event, and the credentials, where nobody has
 	// configured them to go.
 	response, err := w.settings.transport.RoundTrip(request)
-	switch {
-	case err != nil:
-		return nil, hasNotAnswered, noAnswer(to, err)
-	case response == nil:
-		return nil, hasNotAnswered, noAnswer(to, errors.New("the transport returned neither an answer nor an error"))
-	case response.StatusCode < http.StatusOK:
+	if err == nil && response == nil {
+		err = errors.New("the transport returned neither an answer nor an error")
+	}
+	if err != nil {
+		return result{told: hasNotAnswered, err: noAnswer(to, err)}
+	}
+	if response.Body == nil {
+		response.Body = http.NoBody
+	}
+	defer response.Body.Close()
+	code := response.StatusCode
+	if code < http.StatusOK {
 		// It has no body either: what a read finds after a 101 is another protocol, and no context ends the wait for it.
-		if response.Body != nil {
-			_ = response.Body.Close()
-		}
-		return nil, hasNotAnswered, publisher.Unknown(fmt.Errorf("POST %s: %s: %w", to.shown, status(response.StatusCode), errNotFinal))
+		return result{told: hasNotAnswered, err: publisher.Unknown(fmt.Errorf("POST %s: %s: %w", to.shown, status(code), errNotFinal))}
 	}
 	told := hasAnswered
-	if viaGateway(response.StatusCode) {
+	if viaGateway(code) {
 		told = hasNotAnswered
 	}
-	return response, told, w.read(response, to, cancel)
+	return result{status: code, header: response.Header, told: told, err: w.read(response, to, cancel)}
 }
