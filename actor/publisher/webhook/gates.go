@@ -128,18 +128,11 @@ func (g *gates) join(name string) (*pass, error) {
 func (g *gates) take(ctx context.Context, p *pass, places chan struct{}) error {
 	select {
 	case places <- struct{}{}:
+		return nil
 	case <-p.opened:
 		return g.isDown(p.gate)
 	case <-ctx.Done():
 		return publisher.Unknown(fmt.Errorf("%w: %w", publisher.ErrNotTried, ctx.Err()))
-	}
-	// Of several cases that are ready a select takes any.
-	select {
-	case <-p.opened:
-		<-places
-		return g.isDown(p.gate)
-	default:
-		return nil
 	}
 }
 

@@ -67,7 +67,7 @@ func WithTLSConfig(c *tls.Config) Option {
 		if err := checkTLS(c); err != nil {
 			return fmt.Errorf("WithTLSConfig: %w", err)
 		}
-		s.tls = c.Clone()
+		s.tls = c // newTransport copies it
 		return nil
 	}
 }

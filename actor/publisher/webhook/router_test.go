@@ -210,6 +210,22 @@ func TestAVerdictKnowsTheDestination(t *testing.T) {
 	assert.Equal(t, []string{"acme"}, gone)
 }
 
+// A gateway that says so is as good as no answer; what the receiver itself says, however bad, is an answer.
+func TestWhatCountsAsNoAnswer(t *testing.T) {
+	for status, down := range map[int]bool{502: true, 504: true, 500: false, 503: false, 401: false, 404: false, 422: false} {
+		receiver := newReceiver(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
+		hook := newRouter(t, directory{"acme": {URL: receiver.url}}.lookup)
+		for range 5 {
+			require.Error(t, hook.Publish(t.Context(), batchOf("acme-1/1")))
+		}
+		want := 5
+		if down {
+			want = 3
+		}
+		assert.Len(t, receiver.header, want, "%d", status)
+	}
+}
+
 // What the application's functions panic with reaches the publisher actor, and leaves no place taken.
 func TestAPanicLeavesNoPlaceTaken(t *testing.T) {
 	receiver := newReceiver(t, nil)

@@ -1,13 +1,13 @@
 package webhook_test
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"errors"
 	"io"
 	"log"
 	"math/big"
@@ -19,6 +19,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -183,9 +184,32 @@ func TestATransportAndWhatItWouldHaveToObey(t *testing.T) {
 
 // What net/http quotes of an answer that it cannot read is bounded, and printed as text.
 func TestAnAnswerThatIsNoneIsNotRepeatedWhole(t *testing.T) {
-	answer := append([]byte("220 \x1b[2J hello "), bytes.Repeat([]byte("secret "), 5000)...)
-	outcome, f := post(t, hookToURL(t, answering(t, append(answer, "\r\n\r\n"...), false)))
+	secrets := strings.Repeat("secret", 5000)
+	for _, answer := range []string{
+		"220-mail.example.com" + secrets + "\r\n\r\n",
+		"HTTP/1.1 200 OK\r\n\x1b[2J" + secrets + "\r\n\r\n",
+	} {
+		outcome, f := post(t, hookToURL(t, answering(t, []byte(answer), false)))
+		assert.Equal(t, publisher.OutcomeUnknown, outcome)
+		assert.ErrorContains(t, f.Err, "malformed")
+		assert.Less(t, len(f.Err.Error()), 300)
+		assert.NotContains(t, f.Err.Error(), "\x1b")
+	}
+}
+
+func TestATransportsErrorIsPrintedAsText(t *testing.T) {
+	errWire := errors.New("line\nbreak \x1b[2J" + strings.Repeat("€", 100))
+	outcome, f := post(t, hookToURL(t, "https://example.com", webhook.WithTransport(roundTrip(func(*http.Request) (*http.Response, error) {
+		return nil, errWire
+	}))))
 	assert.Equal(t, publisher.OutcomeUnknown, outcome)
-	assert.Less(t, len(f.Err.Error()), 300)
-	assert.NotContains(t, f.Err.Error(), "\x1b")
+	assert.ErrorIs(t, f.Err, errWire)
+	assert.ErrorContains(t, f.Err, "POST https://example.com: line?break ?[2J€€")
+	assert.True(t, utf8.ValidString(f.Err.Error()))
+
+	outcome, f = post(t, hookToURL(t, "https://example.com", webhook.WithTransport(roundTrip(func(*http.Request) (*http.Response, error) {
+		return nil, nil
+	}))))
+	assert.Equal(t, publisher.OutcomeUnknown, outcome)
+	assert.ErrorContains(t, f.Err, "neither an answer nor an error")
 }
