@@ -13,6 +13,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -31,11 +32,12 @@ func outcomeOf(status int) publisher.Outcome {
 		return delivered
 	case status < 200:
 		return publisher.OutcomeUnknown
-	case status >= 400 && status < 500 && status != 408 && status != 425 && status != 429:
-		return publisher.OutcomePermanent
-	default:
-		return publisher.OutcomeRetry
 	}
+	switch status {
+	case 400, 406, 409, 413, 415, 422, 431:
+		return publisher.OutcomePermanent
+	}
+	return publisher.OutcomeRetry
 }
 
 // post sends one event; outcome is delivered if that did not fail.
@@ -62,20 +64,23 @@ func FuzzAnswer(f *testing.F) {
 	f.Add(-200, "", "", []byte(nil))
 	f.Add(math.MaxInt, "", "soon", []byte(nil))
 	f.Fuzz(func(t *testing.T, code int, status, retryAfter string, body []byte) {
-		hook := hookToURL(t, "https://example.com/hook", webhook.WithTransport(roundTrip(func(r *http.Request) (*http.Response, error) {
-			return &http.Response{
-				StatusCode: code, Status: status, Request: r, Header: http.Header{"Retry-After": {retryAfter}},
-				Body: io.NopCloser(bytes.NewReader(body)),
-			}, nil
-		})))
+		hook := hookToURL(t, "https://example.com/hook", webhook.WithExcerpt(webhook.MaxExcerpt),
+			webhook.WithTransport(roundTrip(func(r *http.Request) (*http.Response, error) {
+				return &http.Response{
+					StatusCode: code, Status: status, Request: r, Header: http.Header{"Retry-After": {retryAfter}, "Content-Type": {"text/plain"}},
+					Body: io.NopCloser(bytes.NewReader(body)),
+				}, nil
+			})))
 		outcome, failure := post(t, hook)
 		require.Equal(t, outcomeOf(code), outcome)
 		if outcome == delivered {
 			return
 		}
-		assert.Less(t, len(failure.Err.Error()), 2000, "the answer is not repeated whole")
+		assert.Less(t, len(failure.Err.Error()), 1200, "the answer is not repeated whole")
+		assert.True(t, utf8.ValidString(failure.Err.Error()))
+		assert.NotContains(t, failure.Err.Error(), "\n")
 		seconds, err := strconv.ParseInt(retryAfter, 10, 64)
-		if code != 429 && code != 503 || err == nil && seconds <= 0 {
+		if outcome != publisher.OutcomeRetry || err == nil && seconds <= 0 {
 			assert.Zero(t, failure.RetryAfter)
 		} else if err == nil {
 			assert.Equal(t, time.Duration(min(seconds, 3600))*time.Second, failure.RetryAfter)

@@ -6,74 +6,54 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"net/url"
-	"strconv"
-	"time"
 
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/protoactor-contrib/protoactor-outbox/actor/publisher"
+	"github.com/protoactor-contrib/protoactor-outbox/actor/publisher/webhook/signature"
 )
 
-// request maps an event to a CloudEvent in binary content mode; the package comment has the table.
-func (w *Webhook) request(ctx context.Context, e *publisher.Event) (*http.Request, error) {
-	// The only value that the HTTP binding does not encode.
-	if !httpguts.ValidHeaderFieldValue(e.ContentType) {
+// agent is the user agent, unless the application sets one.
+const agent = "protoactor-outbox"
+
+// request makes the request that delivers an event. Its error says that the event fits into none.
+func (w *Webhook) request(ctx context.Context, e *publisher.Event, to *target, token string) (*http.Request, error) {
+	body, contentType := e.Data, e.ContentType
+	if w.settings.mode == Structured {
+		var err error
+		if body, err = w.settings.structured(e); err != nil {
+			return nil, err
+		}
+		contentType = structuredType
+	} else if !httpguts.ValidHeaderFieldValue(e.ContentType) { // the only value that the HTTP binding does not encode
 		return nil, fmt.Errorf("its content type %q has a character that a header cannot hold", e.ContentType)
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, w.target.String(), bytes.NewReader(e.Data))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, to.url, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
 	h := r.Header
-	maps.Copy(h, w.settings.header)
-	source := w.settings.source
-	if source == "" {
-		source = "/outbox/" + url.PathEscape(e.Outbox)
-	}
-	set := func(name, value string) {
-		if value != "" {
-			h[name] = []string{encode(value)}
+	h["User-Agent"] = []string{agent}
+	maps.Copy(h, to.header)
+	if w.settings.mode == Binary {
+		for _, a := range w.settings.attributes(e) {
+			h[a.header] = []string{encode(a.value)}
 		}
 	}
-	set("Ce-Specversion", "1.0")
-	set("Ce-Id", e.ID())
-	set("Ce-Source", source)
-	set("Ce-Type", e.Type)
-	set("Ce-Subject", e.PersistenceID)
-	if !e.Time.IsZero() {
-		set("Ce-Time", e.Time.UTC().Format(time.RFC3339Nano))
+	if contentType != "" {
+		h["Content-Type"] = []string{contentType}
 	}
-	set("Ce-Sequence", fmt.Sprintf("%019d", e.SequenceNumber))
-	set("Ce-Epoch", strconv.FormatInt(e.Epoch, 10))
-	set("Ce-Traceparent", e.Metadata["traceparent"])
-	set("Ce-Tracestate", e.Metadata["tracestate"])
-	if e.ContentType != "" {
-		h["Content-Type"] = []string{e.ContentType}
+	switch {
+	case to.token != nil:
+		h["Authorization"] = []string{"Bearer " + token}
+	case to.user != nil:
+		password, _ := to.user.Password()
+		r.SetBasicAuth(to.user.Username(), password)
+	}
+	if len(to.secrets) > 0 {
+		if err := signature.Sign(h, messageID(e), w.settings.now(), body, to.secrets...); err != nil {
+			return nil, err
+		}
 	}
 	return r, nil
 }
-
-// encode percent-encodes an attribute's value for a header: space, double quote, percent and everything outside of
-// printable ASCII, byte by byte (CloudEvents HTTP binding 1.0.2, section 3.1.3.2).
-func encode(value string) string {
-	plain := 0
-	for plain < len(value) && isPlain(value[plain]) {
-		plain++
-	}
-	if plain == len(value) {
-		return value
-	}
-	const hex = "0123456789ABCDEF"
-	out := append(make([]byte, 0, len(value)+2*(len(value)-plain)), value[:plain]...)
-	for _, b := range []byte(value[plain:]) {
-		if isPlain(b) {
-			out = append(out, b)
-		} else {
-			out = append(out, '%', hex[b>>4], hex[b&0xf])
-		}
-	}
-	return string(out)
-}
-
-func isPlain(b byte) bool { return b > ' ' && b < 0x7f && b != '"' && b != '%' }

@@ -1,0 +1,51 @@
+package signature_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"time"
+
+	"github.com/protoactor-contrib/protoactor-outbox/actor/publisher/webhook/signature"
+)
+
+// A receiver verifies before it reads anything else out of the request.
+func ExampleVerifier() {
+	secret, err := signature.ParseSecret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw") // from the receiver's configuration
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	verifier := &signature.Verifier{Secrets: []signature.Secret{secret}}
+
+	receive := func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
+		if err != nil {
+			http.Error(w, "the body is too long", http.StatusRequestEntityTooLarge)
+			return
+		}
+		if err := verifier.Verify(r.Header, body); err != nil {
+			http.Error(w, "who are you?", http.StatusUnauthorized)
+			return
+		}
+		// Store the event, unless one with this webhook-id is stored already, and only then:
+		w.WriteHeader(http.StatusNoContent)
+	}
+
+	const body = `{"specversion":"1.0"}`
+	for _, sent := range []string{body, strings.ToUpper(body)} {
+		r := httptest.NewRequest(http.MethodPost, "/hook", strings.NewReader(sent))
+		if err := signature.Sign(r.Header, "order-1/1", time.Now(), []byte(body), secret); err != nil {
+			fmt.Println(err)
+			return
+		}
+		w := httptest.NewRecorder()
+		receive(w, r)
+		fmt.Println(w.Code)
+	}
+	// Output:
+	// 204
+	// 401
+}
