@@ -28,7 +28,7 @@ func ExampleOpen() {
 
 	// Actors append through Proto.Actor: actor.WithReceiverMiddleware(journal.Using(j)). This is what they do.
 	for seq, data := range []string{"placed", "paid"} {
-		e := query.Event{PersistenceID: "order-17", SequenceNumber: int64(seq + 1), UID: [16]byte{byte(seq)}, Type: "text", Data: []byte(data)}
+		e := query.Event{PersistenceID: "order-17", SequenceNumber: int64(seq + 1), UID: [16]byte{byte(seq + 1)}, Type: "text", Data: []byte(data)}
 		if err := j.AppendEvent(ctx, e); err != nil {
 			log.Fatal(err)
 		}

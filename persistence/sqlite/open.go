@@ -81,10 +81,11 @@ func open(ctx context.Context, path string) (_ *Journal, err error) {
 	if j.file.log, err = os.Stat(logPath(path)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
-	_, err = j.Head(ctx) // from where on the file is noticed to go back
+	head, err := j.Head(ctx) // from where on the file is noticed to go back
 	if err != nil {
 		return nil, err
 	}
+	j.identity = head.Identity
 	return j, nil
 }
 
