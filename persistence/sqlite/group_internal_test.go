@@ -158,6 +158,8 @@ func TestACallerWhoseContextEndsLeavesTheQueue(t *testing.T) {
 // Nobody waits for the lock any more when nobody needs it.
 func TestTheLastCallerThatLeavesEndsTheWait(t *testing.T) {
 	g := newGrouping(t)
+	_, err := g.writer.Exec("PRAGMA busy_timeout = 600000") // longer than a test may take
+	require.NoError(t, err)
 	g.hold()
 	for round := range 3 {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -269,6 +271,55 @@ func TestWhoComesWhileOthersWaitForALockDoesNotFailWithThem(t *testing.T) {
 	_, _, more = q.next()
 	require.False(t, more)
 	require.True(t, q.add(early), "the goroutine has ended, and is to be started again")
+}
+
+// The transaction that has just begun is rolled back when its context ends.
+func TestATransactionThatWasGivenUpTakesNobody(t *testing.T) {
+	var q appendQueue
+	gone, comes := &appendCall{}, &appendCall{}
+	q.add(gone)
+	ctx, _, _ := q.next()
+	require.True(t, q.drop(gone))
+	require.ErrorIs(t, ctx.Err(), context.Canceled)
+	q.add(comes)
+	require.Empty(t, q.take(ctx))
+	ctx, _, _ = q.next()
+	require.Equal(t, []*appendCall{comes}, q.take(ctx))
+	require.False(t, q.drop(comes), "it was taken")
+	require.NoError(t, ctx.Err())
+}
+
+func TestAGateLetsInWhatACallStarts(t *testing.T) {
+	var g gate
+	require.True(t, g.enter())
+	closed := make(chan struct{})
+	go func() { g.close(); close(closed) }()
+	require.NoError(t, testkit.AwaitCondition(t.Context(), func() bool {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		return g.closed
+	}, 30*time.Second, "somebody waits to close"))
+	require.False(t, g.enter())
+	g.enterFromWithin()
+	g.leave()
+	select {
+	case <-closed:
+		require.FailNow(t, "closed although one is in")
+	default:
+	}
+	g.leave()
+	<-closed
+}
+
+func TestARowSharesNothingWithTheCaller(t *testing.T) {
+	e := numbered("a", 1)
+	e.Tags, e.Metadata = []string{"tag"}, map[string]string{"key": "value"}
+	r, err := newRow(e)
+	require.NoError(t, err)
+	e.Data[0], e.Tags[0], e.Metadata["key"] = 'X', "X", "X"
+	require.Equal(t, "data", string(r.data))
+	require.JSONEq(t, `["tag"]`, r.tags.String)
+	require.JSONEq(t, `{"key":"value"}`, r.metadata.String)
 }
 
 // The outcome is unknown to a caller that leaves after its event was taken.
