@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -26,6 +27,10 @@ const (
 
 // Open opens the journal in the file at path, making the file if there is none (its folder must exist) and
 // bringing one of an older version up to date. ctx bounds the opening only.
+//
+// A file that it makes can be read and written by its owner alone (mode 0600), as can the files that SQLite keeps beside
+// it: they hold whatever the application's events hold. The mode of one that is there is left as it is, so that chmod, or
+// an empty file of another mode, lets others in.
 //
 // The path is a plain one: any character may occur in it, and no URI or ":memory:" is understood (for a journal
 // in memory there is package memory). The same file may be open several times, in one process or in several of
@@ -78,7 +83,7 @@ func open(ctx context.Context, path string) (_ *Journal, err error) {
 	if err := j.file.check(); err != nil { // the connections may be to another file
 		return nil, err
 	}
-	if j.file.log, err = os.Stat(logPath(path)); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if j.file.log, err = os.Stat(logPath(path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	head, err := j.Head(ctx) // from where on the file is noticed to go back
@@ -90,7 +95,7 @@ func open(ctx context.Context, path string) (_ *Journal, err error) {
 }
 
 // checkPath makes the path absolute, so that it survives a change of the working directory, and refuses what
-// SQLite would take for something else or only report as "unable to open".
+// SQLite would take for something else or only report as "unable to open". It makes the file if there is none.
 func checkPath(path string) (string, error) {
 	switch {
 	case path == "":
@@ -106,9 +111,12 @@ func checkPath(path string) (string, error) {
 	}
 	info, err := os.Stat(path)
 	switch {
-	case errors.Is(err, os.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist):
 		if _, err := os.Stat(filepath.Dir(path)); err != nil {
 			return "", fmt.Errorf("its folder must exist: %w", err)
+		}
+		if err := create(path); err != nil {
+			return "", err
 		}
 	case err != nil:
 		return "", err
@@ -116,6 +124,22 @@ func checkPath(path string) (string, error) {
 		return "", errors.New("it is a directory: give the path of a file in it")
 	}
 	return path, nil
+}
+
+// create makes an empty file for its owner's eyes only; SQLite would make one that all may read. It is made under another
+// name first: to open the file itself, and close it, would give up the locks of whoever else opens it in this process.
+func create(path string) error {
+	empty, err := os.CreateTemp(filepath.Dir(path), ".journal-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(empty.Name())
+	if err := empty.Close(); err != nil {
+		return err
+	}
+	// If somebody else was faster, it is there. Where there are no links there are hardly modes either: SQLite makes it.
+	_ = os.Link(empty.Name(), path)
+	return nil
 }
 
 // connect opens a pool of up to n connections to the file. The parameters are pairs of names and values, as the

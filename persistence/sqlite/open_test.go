@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"testing"
 
@@ -155,6 +156,30 @@ func TestOpenTakesAnEmptyFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "empty.db")
 	require.NoError(t, os.WriteFile(path, nil, 0o600))
 	require.NoError(t, open(t, path).AppendEvent(t.Context(), event("a", 1)))
+}
+
+func TestOnlyTheOwnerMayReadAFileThatOpenMakes(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("modes are not what protects a file here")
+	}
+	modes := func(path string) (modes []os.FileMode) {
+		for _, suffix := range []string{"", "-wal", "-shm"} {
+			info, err := os.Stat(path + suffix)
+			require.NoError(t, err)
+			modes = append(modes, info.Mode())
+		}
+		return modes
+	}
+	dir := t.TempDir()
+	made := filepath.Join(dir, "made.db")
+	require.NoError(t, open(t, made).AppendEvent(t.Context(), event("a", 1)))
+	require.Equal(t, []os.FileMode{0o600, 0o600, 0o600}, modes(made))
+
+	there := filepath.Join(dir, "there.db")
+	require.NoError(t, os.WriteFile(there, nil, 0o600))
+	require.NoError(t, os.Chmod(there, 0o640))
+	require.NoError(t, open(t, there).AppendEvent(t.Context(), event("a", 1)))
+	require.Equal(t, []os.FileMode{0o640, 0o640, 0o640}, modes(there))
 }
 
 func TestOpenEndsWithItsContext(t *testing.T) {
