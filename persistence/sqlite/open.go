@@ -25,6 +25,24 @@ const (
 	busyTimeout = 5 * time.Second
 )
 
+// Option is an option of [Open].
+type Option func(*options)
+
+type options struct {
+	share bool
+}
+
+// WithExistingDatabase adds the journal's tables to the application's own SQLite database, for [Journal.AppendTx] beside
+// tables that are there already. Without it, such a file is refused.
+//
+// The tables are meta, events, actor_snapshots, outbox_snapshots and protoactor_outbox; a database that has one of the
+// first four is refused, and not changed. The application's application_id and user_version are left alone. The database
+// is switched to a write-ahead log (PRAGMA journal_mode = WAL), for good; that needs a moment in which nobody else uses it,
+// unless it has one already. Once the journal is there, the option makes no difference.
+func WithExistingDatabase() Option {
+	return func(o *options) { o.share = true }
+}
+
 // Open opens the journal in the file at path, making the file if there is none (its folder must exist) and
 // bringing one of an older version up to date. ctx bounds the opening only.
 //
@@ -38,20 +56,24 @@ const (
 //
 // Errors wrap [ErrNotJournal] if the file is something else, and a [*SchemaError] if it is too new; neither
 // changes the file.
-func Open(ctx context.Context, path string) (*Journal, error) {
-	j, err := open(ctx, path)
+func Open(ctx context.Context, path string, opts ...Option) (*Journal, error) {
+	var o options
+	for _, opt := range opts {
+		opt(&o)
+	}
+	j, err := open(ctx, path, o)
 	if err != nil {
 		return nil, fmt.Errorf("open the journal %q: %w", path, err)
 	}
 	return j, nil
 }
 
-func open(ctx context.Context, path string) (_ *Journal, err error) {
+func open(ctx context.Context, path string, o options) (_ *Journal, err error) {
 	path, err = checkPath(path)
 	if err != nil {
 		return nil, err
 	}
-	if err := prepareFile(ctx, path); err != nil {
+	if err := prepareFile(ctx, path, o.share); err != nil {
 		return nil, err
 	}
 
