@@ -54,7 +54,7 @@ func (j *Journal) Append(ctx context.Context, records ...journal.Record) ([]quer
 // since, and has to be run again. Its connection needs a busy timeout, and synchronous=FULL, which is SQLite's default:
 // with less, a power cut can take back what was committed, and published.
 //
-// The journal does not learn of the commit: call [Journal.Notify] after it.
+// The journal does not learn of the commit: call [Journal.Notify] after it. A transaction that is rolled back leaves no trace.
 func (j *Journal) AppendTx(ctx context.Context, tx *sql.Tx, records ...journal.Record) ([]query.Pointer, error) {
 	op := fmt.Sprintf("append %d records in a transaction", len(records))
 	if tx == nil {
