@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"sync/atomic"
@@ -419,7 +418,7 @@ func TestAGroupInAFileThatWasSetBack(t *testing.T) {
 	for _, answer := range []<-chan error{b, c} {
 		err := <-answer
 		require.ErrorIs(t, err, ErrFileChanged)
-		require.True(t, errors.Is(err, query.ErrClosed))
+		require.ErrorIs(t, err, query.ErrClosed)
 	}
 	var n int
 	require.NoError(t, g.other.QueryRow("SELECT count(*) FROM events").Scan(&n))

@@ -103,6 +103,7 @@ func schemaVersion(ctx context.Context, q rowQuerier, path string, share bool) (
 	case err != nil:
 		return 0, 0, err
 	case id == applicationID:
+		where = ownFile
 	case shared:
 		where = sharedFile
 		if err := q.QueryRowContext(ctx, "SELECT schema_version FROM protoactor_outbox").Scan(&version); err != nil {
@@ -111,6 +112,7 @@ func schemaVersion(ctx context.Context, q rowQuerier, path string, share bool) (
 	case share:
 		return sharedFile, 0, refuseOccupied(ctx, q)
 	case id == 0 && version == 0 && objects == 0:
+		where = ownFile
 	default:
 		return 0, 0, fmt.Errorf("%w: it is another program's SQLite database (application id %#x, %d tables and indexes); "+
 			"if it is this application's own, WithExistingDatabase adds a journal to it", ErrNotJournal, uint32(id), objects)
