@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/protoactor-contrib/protoactor-outbox/persistence/journal"
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/memory"
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
 )
@@ -243,4 +244,17 @@ func BenchmarkAppend(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// Without one it would pass for a repetition of another event without one.
+func TestAnEventWithoutAUIDIsRefused(t *testing.T) {
+	j := memory.New()
+	defer j.Close()
+	err := j.AppendEvent(t.Context(), query.Event{PersistenceID: "a", SequenceNumber: 1, Type: "T"})
+	require.ErrorIs(t, err, journal.ErrNotEncodable)
+	require.ErrorContains(t, err, "UID")
+	require.ErrorContains(t, err, "a/1")
+	last, err := j.LastSequenceNumber(t.Context(), "a")
+	require.NoError(t, err)
+	require.Zero(t, last)
 }

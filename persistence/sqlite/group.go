@@ -133,6 +133,9 @@ func (j *Journal) append(ctx context.Context, op string, rows []row) error {
 	if err := ctx.Err(); err != nil {
 		return j.wrap(op, err)
 	}
+	if len(rows) == 0 {
+		return nil
+	}
 
 	call := &appendCall{rows: rows, answered: make(chan struct{})}
 	for i := range rows {

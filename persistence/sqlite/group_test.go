@@ -177,6 +177,16 @@ func tail(t *testing.T, j *sqlite.Journal, stop <-chan struct{}) (events []query
 	}
 }
 
+// Without one it would pass for a repetition of another event without one.
+func TestAnEventWithoutAUIDIsRefused(t *testing.T) {
+	j := open(t, filepath.Join(t.TempDir(), "journal.db"))
+	err := j.AppendEvent(t.Context(), query.Event{PersistenceID: "a", SequenceNumber: 1, Type: "T"})
+	require.ErrorIs(t, err, journal.ErrNotEncodable)
+	require.ErrorContains(t, err, "UID")
+	require.ErrorContains(t, err, `event 1 of "a"`)
+	require.Empty(t, all(t, j))
+}
+
 // What else is written comes in between, however many append.
 func TestAppendsDoNotStarveOtherWriters(t *testing.T) {
 	j := open(t, filepath.Join(t.TempDir(), "journal.db"))
