@@ -172,40 +172,45 @@ func (j *Journal) commitAppends() {
 	}
 }
 
-// commitGroup carries out one transaction, and answers those who took part. last is the last of those who wait already.
+// commitGroup carries out one transaction. last is the last of those who wait already.
 func (j *Journal) commitGroup(ctx context.Context, last int64) {
 	var group []*appendCall
 	came, err := j.tryGroup(ctx, func() []*appendCall {
 		group = j.appends.take(ctx)
 		return group
 	})
-	switch {
-	case err == nil:
-	case came == nowhere && ctx.Err() != nil:
-		return // all who waited have left; others may have come
-	case came == nowhere:
+	if came == nowhere {
+		if ctx.Err() != nil {
+			return // all who waited have left; others may have come
+		}
 		// Those who came later have not waited their time yet.
 		group = j.appends.takeThrough(last)
-		fail(group, err)
-	case came == toCommit || len(group) == 1 || errors.Is(err, ErrFileChanged):
-		fail(group, err)
-	default:
-		// Nothing of it was appended. What has failed may be one call's own doing: so each has its own transaction now.
-		j.commitEach(ctx, group)
 	}
-	j.answer(group)
+	j.settle(ctx, group, came, err)
 }
 
-func (j *Journal) commitEach(ctx context.Context, group []*appendCall) {
-	for i := range group {
-		came, err := j.tryGroup(ctx, func() []*appendCall { return group[i : i+1] })
-		if came == nowhere {
-			fail(group[i:], err) // the others would have to wait for the lock just as long
-			return
+// settle answers those who took part in a transaction.
+func (j *Journal) settle(ctx context.Context, group []*appendCall, came progress, err error) {
+	if came == toInsert && len(group) > 1 && !errors.Is(err, ErrFileChanged) {
+		// Nothing was appended. What has failed may be one call's own doing: so each half has a transaction of its own now,
+		// and so on, until that call is alone.
+		for half := range slices.Chunk(group, (len(group)+1)/2) {
+			came, err := j.tryGroup(ctx, func() []*appendCall { return half })
+			j.settle(ctx, half, came, err)
 		}
-		if err != nil {
-			fail(group[i:i+1], err)
+		return
+	}
+	if err != nil {
+		for _, call := range group {
+			call.err = err // also instead of a conflict, which may be with what was not committed
 		}
+	}
+	// Also for an event that was there already: its first append may have succeeded without being told.
+	if slices.ContainsFunc(group, func(call *appendCall) bool { return call.err == nil }) {
+		j.subscribers.notify()
+	}
+	for _, call := range group {
+		close(call.answered)
 	}
 }
 
@@ -214,8 +219,8 @@ type progress int
 
 const (
 	nowhere  progress = iota // it has not begun
-	toInsert                 // it has begun
-	toCommit                 // its commit was tried
+	toInsert                 // it failed while rows were inserted
+	toCommit                 // it has ended, or its commit was tried
 )
 
 // tryGroup appends the rows of all that take returns, once the lock is there, in one transaction. Conflicts are answers,
@@ -227,7 +232,7 @@ func (j *Journal) tryGroup(ctx context.Context, take func() []*appendCall) (came
 		return inTx(ctx, j.writer, nil, func(tx *sql.Tx) error {
 			group := take()
 			if len(group) == 0 {
-				return ctx.Err()
+				return context.Canceled // all have left; never nil, which would be an answer
 			}
 			came = toInsert
 			// From here on, nobody's context matters: without one, statements cost less, too.
@@ -254,20 +259,4 @@ func (j *Journal) tryGroup(ctx context.Context, take func() []*appendCall) (came
 		j.file.reached(reached)
 	}
 	return came, err
-}
-
-func fail(calls []*appendCall, err error) {
-	for _, call := range calls {
-		call.err = err
-	}
-}
-
-func (j *Journal) answer(group []*appendCall) {
-	// Also for an event that was there already: its first append may have succeeded without being told.
-	if slices.ContainsFunc(group, func(call *appendCall) bool { return call.err == nil }) {
-		j.subscribers.notify()
-	}
-	for _, call := range group {
-		close(call.answered)
-	}
 }

@@ -214,6 +214,32 @@ func TestOnePoisonRowFailsAlone(t *testing.T) {
 	}
 }
 
+func TestAPoisonRowCostsItsNeighboursFewTransactions(t *testing.T) {
+	g := newGrouping(t)
+	g.exec("CREATE TRIGGER refuse BEFORE INSERT ON events WHEN NEW.persistence_id = 'poison' BEGIN SELECT RAISE(ABORT, 'refused'); END")
+	g.hold()
+	const neighbours = 63
+	var (
+		answers []<-chan error
+		poison  <-chan error
+		want    []string
+	)
+	for n := range neighbours {
+		if n == 20 {
+			poison = g.start(t.Context(), numbered("poison", 1))
+		}
+		e := numbered(fmt.Sprintf("actor-%d", n), 1)
+		answers, want = append(answers, g.start(t.Context(), e)), append(want, e.ID())
+	}
+	g.release()
+	require.ErrorContains(t, <-poison, "refused")
+	for _, answer := range answers {
+		require.NoError(t, <-answer)
+	}
+	require.Equal(t, want, g.stored(), "still first come, first served")
+	require.EqualValues(t, 6, g.groups.Load(), "64 calls are halved six times until the one is alone")
+}
+
 // A commit that fails leaves it open whether it took effect. All are told, and find out when they try again.
 func TestACommitThatFailsIsToldToAll(t *testing.T) {
 	g := newGrouping(t)
