@@ -35,7 +35,7 @@ func ExampleFaults() {
 	system := actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return slog.New(slog.DiscardHandler) }))
 	client := outbox.NewClient(system.Root, system.Root.Spawn(props))
 	for seq := int64(1); seq <= 3; seq++ {
-		if err := j.AppendEvent(ctx, query.Event{PersistenceID: "order-17", SequenceNumber: seq, Type: "shop.v1.OrderPaid"}); err != nil {
+		if err := j.AppendEvent(ctx, query.Event{PersistenceID: "order-17", SequenceNumber: seq, UID: [16]byte{byte(seq)}, Type: "shop.v1.OrderPaid"}); err != nil {
 			panic(err)
 		}
 	}

@@ -50,6 +50,7 @@ func Run(t *testing.T, h Harness) {
 	for _, g := range []group{
 		{"capabilities", capabilityCases},
 		{"append", appendCases},
+		{"records", recordCases},
 		{"round trip", roundTripCases},
 		{"persistence id", idCases},
 		{"feed", feedCases},

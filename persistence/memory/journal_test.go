@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/protoactor-contrib/protoactor-outbox/persistence/journal"
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/memory"
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
 )
@@ -22,7 +23,7 @@ func newJournal(t *testing.T, opts ...memory.Option) *memory.Journal {
 func appendTo(t *testing.T, j *memory.Journal, id string, first, last int64) {
 	t.Helper()
 	for seq := first; seq <= last; seq++ {
-		e := query.Event{PersistenceID: id, SequenceNumber: seq, UID: [16]byte{byte(seq)}, Type: "T", Tags: []string{id}, Data: []byte("data")}
+		e := query.Event{PersistenceID: id, SequenceNumber: seq, UID: [16]byte{1, byte(seq)}, Type: "T", Tags: []string{id}, Data: []byte("data")}
 		require.NoError(t, j.AppendEvent(t.Context(), e))
 	}
 }
@@ -207,7 +208,7 @@ func BenchmarkEvents(b *testing.B) {
 	for i := range n {
 		id := fmt.Sprintf("entity-%d", i%1000)
 		last[id]++
-		e := query.Event{PersistenceID: id, SequenceNumber: last[id], Type: "T", Data: make([]byte, 256)}
+		e := query.Event{PersistenceID: id, SequenceNumber: last[id], UID: [16]byte{1}, Type: "T", Data: make([]byte, 256)}
 		if err := j.AppendEvent(b.Context(), e); err != nil {
 			b.Fatal(err)
 		}
@@ -235,7 +236,7 @@ func BenchmarkEvents(b *testing.B) {
 func BenchmarkAppend(b *testing.B) {
 	j := memory.New()
 	defer j.Close()
-	e := query.Event{PersistenceID: "a", Type: "T", Data: make([]byte, 256)}
+	e := query.Event{PersistenceID: "a", UID: [16]byte{1}, Type: "T", Data: make([]byte, 256)}
 	b.ReportAllocs()
 	for b.Loop() {
 		e.SequenceNumber++
@@ -243,4 +244,17 @@ func BenchmarkAppend(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// Without one it would pass for a repetition of another event without one.
+func TestAnEventWithoutAUIDIsRefused(t *testing.T) {
+	j := memory.New()
+	defer j.Close()
+	err := j.AppendEvent(t.Context(), query.Event{PersistenceID: "a", SequenceNumber: 1, Type: "T"})
+	require.ErrorIs(t, err, journal.ErrNotEncodable)
+	require.ErrorContains(t, err, "UID")
+	require.ErrorContains(t, err, "a/1")
+	last, err := j.LastSequenceNumber(t.Context(), "a")
+	require.NoError(t, err)
+	require.Zero(t, last)
 }

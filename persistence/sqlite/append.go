@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -16,81 +17,39 @@ import (
 )
 
 const (
-	appendUIDSQL = `SELECT uid FROM events WHERE persistence_id = ? AND sequence_number = ?`
+	// All in main, because the transaction may be an application's, which can have a temporary table of that name.
+	appendLastSQL = `SELECT coalesce(max(sequence_number), 0) FROM main.events WHERE persistence_id = ?`
 
-	appendInsertSQL = `INSERT INTO events
+	appendUIDSQL = `SELECT uid FROM main.events WHERE persistence_id = ? AND sequence_number = ?`
+
+	appendInsertSQL = `INSERT INTO main.events
 		(persistence_id, sequence_number, slice, time, uid, type, content_type, tags, metadata, data)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 )
 
-// AppendEvent implements journal.Store. It returns once the event is synced to disk.
+// AppendEvent implements journal.Store. It returns once the event is synced to disk. Events that are appended at the same
+// time share a transaction, and its sync.
 func (j *Journal) AppendEvent(ctx context.Context, e query.Event) error {
 	op, err := j.operation("append event "+strconv.FormatInt(e.SequenceNumber, 10), e.PersistenceID)
 	if err != nil {
 		return err
 	}
-	row, err := newRow(e)
+	if err := checkEvent(e); err != nil {
+		return j.wrap(op, err)
+	}
+	r, err := newRow(e)
 	if err != nil {
 		return j.wrap(op, err)
 	}
-	var offset query.Offset
-	if err := j.write(ctx, op, func(tx *sql.Tx) (err error) {
-		offset, err = j.insert(ctx, tx, row)
-		return err
-	}); err != nil {
-		return err
-	}
-	j.file.reached(offset)
-	// Also for an event that was there already: its first append may have succeeded without being told.
-	j.subscribers.notify()
-	return nil
+	return j.append(ctx, op, []row{r})
 }
 
-// insert adds the row, if it is the next one of its id, and returns its offset; 0 if it was there already.
-func (j *Journal) insert(ctx context.Context, tx *sql.Tx, r row) (query.Offset, error) {
-	var last int64
-	if err := tx.StmtContext(ctx, j.stmts.appendLast).QueryRowContext(ctx, r.id).Scan(&last); err != nil {
-		return 0, err
-	}
-	switch {
-	case r.sequence > last+1:
-		return 0, fmt.Errorf("%w: %q ends at sequence number %d, so %d comes next, not %d",
-			journal.ErrSequenceConflict, r.id, last, last+1, r.sequence)
-	case r.sequence <= last:
-		return 0, j.alreadyThere(ctx, tx, r, last)
-	}
-	seen := j.file.head.Load()
-	result, err := tx.StmtContext(ctx, j.stmts.appendInsert).ExecContext(ctx,
-		r.id, r.sequence, query.SliceOf(r.id), time.Now().UnixMicro(), r.uid[:], r.typ, r.contentType, r.tags, r.metadata, r.data)
-	if err != nil {
-		return 0, err
-	}
-	offset, err := result.LastInsertId()
-	if err == nil && offset <= seen {
-		// An offset that was given out before: readers have passed it, and would never see this event.
-		err = j.file.setBack(query.Offset(offset-1), seen)
-	}
-	return query.Offset(offset), err
-}
-
-// alreadyThere returns nil if the event was appended before, by an earlier try.
-func (j *Journal) alreadyThere(ctx context.Context, tx *sql.Tx, r row, last int64) error {
-	var uid []byte
-	err := tx.StmtContext(ctx, j.stmts.appendUID).QueryRowContext(ctx, r.id, r.sequence).Scan(&uid)
-	switch {
-	case err == nil && slices.Equal(uid, r.uid[:]):
-		return nil
-	case err != nil && !errors.Is(err, sql.ErrNoRows):
-		return err
-	}
-	return fmt.Errorf("%w: sequence number %d of %q is taken, the last one is %d",
-		journal.ErrSequenceConflict, r.sequence, r.id, last)
-}
-
-// row is an event in the form in which it is stored.
+// row is an event in the form in which it is stored. It shares nothing with the caller, who may be gone before it is.
 type row struct {
-	id             string
+	id string
+	// sequence is given by an actor. For a record it is what comes next, which insert finds out.
 	sequence       int64
+	next           bool
 	uid            [16]byte
 	typ            string
 	contentType    string
@@ -98,16 +57,11 @@ type row struct {
 	data           []byte
 }
 
+// newRow takes an event that can be stored.
 func newRow(e query.Event) (row, error) {
-	if e.SequenceNumber < 1 {
-		return row{}, fmt.Errorf("%w: sequence numbers start at 1, not at %d", journal.ErrSequenceConflict, e.SequenceNumber)
-	}
-	if err := checkEvent(e); err != nil {
-		return row{}, fmt.Errorf("%w: %w", journal.ErrNotEncodable, err)
-	}
 	r := row{
 		id: e.PersistenceID, sequence: e.SequenceNumber, uid: e.UID,
-		typ: e.Type, contentType: e.ContentType, data: e.Data,
+		typ: e.Type, contentType: e.ContentType, data: bytes.Clone(e.Data),
 	}
 	var err error
 	if len(e.Tags) > 0 {
@@ -125,12 +79,81 @@ func newRow(e query.Event) (row, error) {
 	return r, nil
 }
 
+// size estimates what the row takes up in the file.
+func (r *row) size() int {
+	return len(r.id) + len(r.typ) + len(r.contentType) + len(r.tags.String) + len(r.metadata.String) + len(r.data)
+}
+
+// inserter adds rows in a transaction that holds the write lock.
+type inserter struct {
+	ctx                  context.Context //nolint:containedctx // it is there for one transaction
+	file                 *file
+	last, uid, insertion *sql.Stmt
+}
+
+// inserter uses the statements that were prepared for the journal's own transactions.
+func (j *Journal) inserter(ctx context.Context, tx *sql.Tx) *inserter {
+	return &inserter{
+		ctx: ctx, file: &j.file,
+		last: tx.StmtContext(ctx, j.stmts.appendLast), uid: tx.StmtContext(ctx, j.stmts.appendUID), insertion: tx.StmtContext(ctx, j.stmts.appendInsert),
+	}
+}
+
+// insert adds the row, if it is the next one of its id, and returns its offset; 0 if it was there already. Only what is
+// no conflict may have changed anything when it returns.
+func (in *inserter) insert(r *row) (query.Offset, error) {
+	var last int64
+	if err := in.last.QueryRowContext(in.ctx, r.id).Scan(&last); err != nil {
+		return 0, err
+	}
+	if r.next {
+		r.sequence = last + 1
+	}
+	switch {
+	case r.sequence > last+1:
+		return 0, fmt.Errorf("%w: %q ends at sequence number %d, so %d comes next, not %d",
+			journal.ErrSequenceConflict, r.id, last, last+1, r.sequence)
+	case r.sequence <= last:
+		return 0, in.alreadyThere(r, last)
+	}
+	seen := in.file.head.Load()
+	result, err := in.insertion.ExecContext(in.ctx,
+		r.id, r.sequence, query.SliceOf(r.id), time.Now().UnixMicro(), r.uid[:], r.typ, r.contentType, r.tags, r.metadata, r.data)
+	if err != nil {
+		return 0, err
+	}
+	offset, err := result.LastInsertId()
+	if err == nil && offset <= seen {
+		// An offset that was given out before: readers have passed it, and would never see this event.
+		err = in.file.setBack(query.Offset(offset-1), seen)
+	}
+	return query.Offset(offset), err
+}
+
+// alreadyThere returns nil if the event was appended before, by an earlier try.
+func (in *inserter) alreadyThere(r *row, last int64) error {
+	var uid []byte
+	err := in.uid.QueryRowContext(in.ctx, r.id, r.sequence).Scan(&uid)
+	switch {
+	case err == nil && slices.Equal(uid, r.uid[:]):
+		return nil
+	case err != nil && !errors.Is(err, sql.ErrNoRows):
+		return err
+	}
+	return fmt.Errorf("%w: sequence number %d of %q is taken, the last one is %d",
+		journal.ErrSequenceConflict, r.sequence, r.id, last)
+}
+
 func toJSON(v any) (sql.NullString, error) {
 	text, err := json.Marshal(v)
 	return sql.NullString{String: string(text), Valid: true}, err
 }
 
+// checkEvent returns why an actor's event cannot be stored.
 func checkEvent(e query.Event) error {
+	if e.SequenceNumber < 1 {
+		return fmt.Errorf("%w: sequence numbers start at 1, not at %d", journal.ErrSequenceConflict, e.SequenceNumber)
+	}
 	errs := []error{checkText("type", e.Type), checkText("content type", e.ContentType)}
 	for _, tag := range e.Tags {
 		errs = append(errs, checkText("tag", tag))
@@ -138,7 +161,13 @@ func checkEvent(e query.Event) error {
 	for k, v := range e.Metadata {
 		errs = append(errs, checkText("metadata key", k), checkText("metadata value", v))
 	}
-	return errors.Join(errs...)
+	if e.UID == ([16]byte{}) {
+		errs = append(errs, errors.New("its UID is zero: without one of its own it would pass for another event without one"))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("%w: %w", journal.ErrNotEncodable, err)
+	}
+	return nil
 }
 
 // checkText refuses what JSON would silently change.

@@ -24,7 +24,7 @@ func TestADamagedEventIsNamedAndNeverSkipped(t *testing.T) {
 		"metadata that are no JSON":      {`metadata = '{"k":'`, "metadata"},
 		"metadata that are not text":     {`metadata = '{"k":7}'`, "metadata"},
 		"a slice of another id":          {"slice = (slice + 1) % 1024", "slice"},
-		"a slice that cannot be one":     {"slice = -1", "wrong type"},
+		"a slice that cannot be one":     {"slice = -1", "slice"},
 		"a time that is text":            {"time = 'yesterday'", "wrong type"},
 		"a type that is missing":         {"type = NULL", "wrong type"},
 		"a content type that is missing": {"content_type = NULL", "wrong type"},

@@ -5,63 +5,108 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
 )
 
-// eventColumns are the columns that scanEvent reads, in its order. The driver reads an empty blob as NULL, so
-// the difference is asked for.
+// eventColumns are the columns that an eventReader reads, in its order. The driver reads an empty blob as NULL, so NULL
+// comes as a number.
 const eventColumns = `offset, persistence_id, sequence_number, uid, type, content_type,
-	data, data IS NULL, time, tags, metadata, slice`
+	coalesce(data, 0), time, tags, metadata, slice`
 
-// scanEvent reads a row. Its errors are *DamagedEventErrors: a row that cannot be read is never skipped.
-func scanEvent(rows *sql.Rows) (e query.Event, err error) {
-	var (
-		uid            []byte
-		noData         bool
-		micros         int64
-		tags, metadata sql.NullString
-	)
-	damaged := func(format string, args ...any) (query.Event, error) {
-		return query.Event{}, &DamagedEventError{e.PersistenceID, e.SequenceNumber, e.Offset, fmt.Errorf(format, args...)}
+// eventReader reads rows of eventColumns. A feed reads millions of them, so the values are taken as the driver gives
+// them: what database/sql converts to other types goes through reflection, and sometimes through text.
+type eventReader struct {
+	offset, id, sequence, uid, typ, contentType, data, micros, tags, metadata, slice any
+
+	dest []any
+}
+
+func newEventReader() *eventReader {
+	r := new(eventReader)
+	r.dest = []any{
+		&r.offset, &r.id, &r.sequence, &r.uid, &r.typ, &r.contentType, &r.data, &r.micros, &r.tags, &r.metadata, &r.slice,
 	}
+	return r
+}
+
+// read reads a row into e, which is zero. Its errors are *DamagedEventErrors: a row that cannot be read is never skipped.
+func (r *eventReader) read(rows *sql.Rows, e *query.Event) error {
+	if err := rows.Scan(r.dest...); err != nil {
+		return err
+	}
+	if err := r.decode(e); err != nil {
+		return &DamagedEventError{e.PersistenceID, e.SequenceNumber, e.Offset, err}
+	}
+	return nil
+}
+
+func (r *eventReader) decode(e *query.Event) error {
 	// What names the event comes first, so that it is known when another column cannot be read.
-	if err := rows.Scan(&e.Offset, &e.PersistenceID, &e.SequenceNumber, &uid, &e.Type, &e.ContentType,
-		&e.Data, &noData, &micros, &tags, &metadata, &e.Slice); err != nil {
-		return damaged("a column has the wrong type: %w", err)
+	var c columns
+	e.Offset = query.Offset(column[int64](&c, "offset", r.offset))
+	e.PersistenceID = column[string](&c, "persistence_id", r.id)
+	e.SequenceNumber = column[int64](&c, "sequence_number", r.sequence)
+	e.Type = column[string](&c, "type", r.typ)
+	e.ContentType = column[string](&c, "content_type", r.contentType)
+	if _, isNull := r.data.(int64); !isNull {
+		e.Data = notNil(column[[]byte](&c, "data", r.data), false)
 	}
-	if err := checkStored(&e, uid); err != nil {
-		return damaged("%w", err)
+	e.Time = time.UnixMicro(column[int64](&c, "time", r.micros)).UTC()
+	uid, slice := column[[]byte](&c, "uid", r.uid), column[int64](&c, "slice", r.slice)
+	if c.err != nil {
+		return c.err
 	}
 	copy(e.UID[:], uid)
-	e.Data = notNil(e.Data, noData)
-	e.Time = time.UnixMicro(micros).UTC()
-	if tags.Valid {
-		if err := json.Unmarshal([]byte(tags.String), &e.Tags); err != nil {
-			return damaged("its tags cannot be read: %w", err)
-		}
+	e.Slice = query.SliceOf(e.PersistenceID)
+	if err := checkStored(e, uid, slice); err != nil {
+		return err
 	}
-	if metadata.Valid {
-		if err := json.Unmarshal([]byte(metadata.String), &e.Metadata); err != nil {
-			return damaged("its metadata cannot be read: %w", err)
-		}
+	if err := decodeJSON("tags", r.tags, &e.Tags); err != nil {
+		return err
 	}
-	return e, nil
+	return decodeJSON("metadata", r.metadata, &e.Metadata)
+}
+
+// decodeJSON leaves v alone if there is nothing in the column.
+func decodeJSON(name string, value, v any) error {
+	if value == nil {
+		return nil
+	}
+	text, ok := value.(string)
+	if !ok {
+		return fmt.Errorf("the column %s has the wrong type: %T instead of string", name, value)
+	}
+	if err := json.Unmarshal([]byte(text), v); err != nil {
+		return fmt.Errorf("its %s cannot be read: %w", name, err)
+	}
+	return nil
+}
+
+// columns keeps the first error of reading a row's columns.
+type columns struct{ err error }
+
+// column returns the value that the driver gave, or notes that it has the wrong type.
+func column[T any](c *columns, name string, value any) T {
+	v, ok := value.(T)
+	if !ok && c.err == nil {
+		c.err = fmt.Errorf("the column %s has the wrong type: %T instead of %T", name, value, v)
+	}
+	return v
 }
 
 // checkStored refuses what this package never stores. An outbox would stumble over such an event much later: where its
 // offsets are to be saved, or, with the wrong slice, never.
-func checkStored(e *query.Event, uid []byte) error {
+func checkStored(e *query.Event, uid []byte, slice int64) error {
 	if err := query.ValidateID(e.PersistenceID); err != nil {
 		return err
 	}
-	switch slice := query.SliceOf(e.PersistenceID); {
+	switch {
 	case e.SequenceNumber < 1:
 		return errors.New("sequence numbers start at 1")
-	case e.Slice != slice:
-		return fmt.Errorf("its slice is %d instead of %d", e.Slice, slice)
+	case slice != int64(e.Slice):
+		return fmt.Errorf("its slice is %d instead of %d", slice, e.Slice)
 	case len(uid) != len(e.UID):
 		return fmt.Errorf("its uid has %d bytes instead of %d", len(uid), len(e.UID))
 	}
@@ -74,35 +119,4 @@ func notNil(data []byte, isNull bool) []byte {
 		return []byte{}
 	}
 	return data
-}
-
-// page collects events up to its limits.
-type page struct {
-	events []query.Event
-	limits query.Limits
-	bytes  int
-}
-
-func newPage(limits query.Limits) (*page, error) {
-	if limits.Events < 1 {
-		return nil, fmt.Errorf("the limit of %d events is invalid: ask for at least 1", limits.Events)
-	}
-	if limits.Bytes <= 0 {
-		limits.Bytes = math.MaxInt
-	}
-	return &page{limits: limits}, nil
-}
-
-// full reports whether no further event may be added, whatever its size.
-func (p *page) full() bool { return len(p.events) >= p.limits.Events }
-
-// add reports whether it added the event. The first one always fits.
-func (p *page) add(e query.Event) bool {
-	size := e.Size()
-	if p.full() || len(p.events) > 0 && size > p.limits.Bytes-p.bytes {
-		return false
-	}
-	p.events = append(p.events, e)
-	p.bytes += size
-	return true
 }

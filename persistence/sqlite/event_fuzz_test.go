@@ -39,10 +39,12 @@ func FuzzScanEvent(f *testing.F) {
 		require.NoError(t, err)
 		defer rows.Close()
 		require.True(t, rows.Next())
-		e, err := scanEvent(rows)
+		var e query.Event
+		err = newEventReader().read(rows, &e)
 		require.NoError(t, rows.Err())
 		if err != nil {
-			require.Zero(t, e)
+			var damaged *DamagedEventError
+			require.ErrorAs(t, err, &damaged)
 			return
 		}
 		require.NoError(t, query.ValidateID(e.PersistenceID))

@@ -62,6 +62,9 @@ func (j *Journal) Events(ctx context.Context, after query.Offset, filter query.F
 		if err != nil || head <= after {
 			return err
 		}
+		if filter.All() {
+			page.expect(int64(head - max(after, 0)))
+		}
 		rows, err := tx.StmtContext(ctx, j.stmts.feed[stmt]).QueryContext(ctx, args...)
 		if err != nil {
 			return err
@@ -69,11 +72,11 @@ func (j *Journal) Events(ctx context.Context, after query.Offset, filter query.F
 		defer rows.Close()
 		// A full page does not look for one more: behind a filter, the next match may be far away.
 		for !page.full() && rows.Next() {
-			e, err := scanEvent(rows)
+			fits, err := page.add(rows)
 			if err != nil {
 				return err
 			}
-			if !page.add(e) {
+			if !fits {
 				answer.More = true
 				break
 			}
@@ -116,7 +119,7 @@ func (q feedQuery) sql() string {
 		where = append(where, "type IN (SELECT value FROM json_each(?))")
 	}
 	if q&byTags != 0 {
-		// Tags that cannot be read are selected, for scanEvent to say which event's they are.
+		// Tags that cannot be read are selected, for eventReader to say which event's they are.
 		where = append(where, `CASE WHEN events.tags IS NULL THEN 0
 			WHEN NOT json_valid(events.tags) THEN 1
 			WHEN json_type(events.tags) <> 'array' THEN 1

@@ -22,6 +22,13 @@ func (g *gate) enter() bool {
 	return true
 }
 
+// enterFromWithin lets a goroutine in that a call under way starts, also while somebody waits to close. leave must follow.
+func (g *gate) enterFromWithin() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.calls++
+}
+
 func (g *gate) leave() {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -20,11 +20,13 @@ var (
 	_ query.Pinger         = (*Journal)(nil)
 	_ query.TimeFinder     = (*Journal)(nil)
 	_ journal.Store        = (*Journal)(nil)
+	_ journal.Appender     = (*Journal)(nil)
 )
 
 // Journal is a journal in one SQLite file; see [Open]. Its methods may be called concurrently.
 type Journal struct {
-	file file
+	file     file
+	identity string
 
 	// There is one writer, because SQLite has only one: waiting for it in the pool honours the context and is
 	// fair, which waiting for the file's lock is not.
@@ -32,6 +34,7 @@ type Journal struct {
 	readers *sql.DB
 
 	stmts       statements
+	appends     appendQueue
 	provider    persistence.Provider
 	subscribers subscribers
 	gate        gate
@@ -79,14 +82,7 @@ func (j *Journal) transact(ctx context.Context, op string, db *sql.DB, opts *sql
 	}
 	defer j.gate.leave()
 
-	if j.file.changed.Load() {
-		return j.wrap(op, ErrFileChanged)
-	}
-	err := inTx(ctx, db, opts, fn)
-	// After the commit: before it, the file could still be replaced. What a replaced one answers counts for nothing.
-	if changed := j.file.check(); changed != nil && !errors.Is(err, ErrFileChanged) {
-		return j.wrap(op, errors.Join(changed, err))
-	}
+	err := j.onFile(func() error { return inTx(ctx, db, opts, fn) })
 	if err == nil {
 		return nil
 	}
@@ -96,6 +92,19 @@ func (j *Journal) transact(ctx context.Context, op string, db *sql.DB, opts *sql
 		err = ctxErr
 	}
 	return j.wrap(op, err)
+}
+
+// onFile runs fn, which uses the file, unless it is another one by now.
+func (j *Journal) onFile(fn func() error) error {
+	if j.file.changed.Load() {
+		return ErrFileChanged
+	}
+	err := fn()
+	// After the commit: before it, the file could still be replaced. What a replaced one answers counts for nothing.
+	if changed := j.file.check(); changed != nil && !errors.Is(err, ErrFileChanged) {
+		return errors.Join(changed, err)
+	}
+	return err
 }
 
 func inTx(ctx context.Context, db *sql.DB, opts *sql.TxOptions, fn func(*sql.Tx) error) error {

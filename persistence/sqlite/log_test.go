@@ -20,6 +20,18 @@ import (
 // seedEnv repeats the run of one seed.
 const seedEnv = "SQLITE_TEST_SEED"
 
+func seedOf(t *testing.T) uint64 {
+	t.Helper()
+	seed := rand.Uint64()
+	if given := os.Getenv(seedEnv); given != "" {
+		var err error
+		seed, err = strconv.ParseUint(given, 10, 64)
+		require.NoError(t, err)
+	}
+	t.Logf("repeat with %s=%d", seedEnv, seed)
+	return seed
+}
+
 // A power cut on storage that lies about syncs leaves any part of the write-ahead log. Whatever is left of it, the
 // journal opens with the beginning of its history, and goes on from there.
 func TestALogCutShortLeavesTheBeginningOfTheHistory(t *testing.T) {
@@ -36,13 +48,7 @@ func TestALogCutShortLeavesTheBeginningOfTheHistory(t *testing.T) {
 	log, err := os.ReadFile(path + "-wal")
 	require.NoError(t, err)
 
-	seed := rand.Uint64()
-	if given := os.Getenv(seedEnv); given != "" {
-		seed, err = strconv.ParseUint(given, 10, 64)
-		require.NoError(t, err)
-	}
-	t.Logf("repeat with %s=%d", seedEnv, seed)
-	random := rand.New(rand.NewPCG(seed, 0))
+	random := rand.New(rand.NewPCG(seedOf(t), 0))
 	const header, frameHeader = 32, 24
 	frame := frameHeader + int(binary.BigEndian.Uint32(log[8:]))
 	var cuts []int

@@ -9,8 +9,9 @@ type subscribers struct {
 	fns  map[int]func()
 }
 
-// Subscribe has fn called after each append through this Journal, in the goroutine that appended. Appends of
-// other processes, and through another Journal on the same file, are not noticed. fn must not call cancel.
+// Subscribe has fn called after appends through this Journal, once for all that share a transaction, and by
+// [Journal.Notify]. Appends of other processes, and through another Journal on the same file, are not noticed. All other
+// appends wait for fn: it must neither append nor call cancel.
 func (j *Journal) Subscribe(fn func()) (cancel func()) {
 	return j.subscribers.add(fn)
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -24,8 +25,30 @@ const (
 	busyTimeout = 5 * time.Second
 )
 
+// Option is an option of [Open].
+type Option func(*options)
+
+type options struct {
+	share bool
+}
+
+// WithExistingDatabase adds the journal's tables to the application's own SQLite database, for [Journal.AppendTx] beside
+// tables that are there already. Without it, such a file is refused.
+//
+// The tables are meta, events, actor_snapshots, outbox_snapshots and protoactor_outbox; a database that has one of the
+// first four is refused, and not changed. The application's application_id and user_version are left alone. The database
+// is switched to a write-ahead log (PRAGMA journal_mode = WAL), for good; that needs a moment in which nobody else uses it,
+// unless it has one already. Once the journal is there, the option makes no difference.
+func WithExistingDatabase() Option {
+	return func(o *options) { o.share = true }
+}
+
 // Open opens the journal in the file at path, making the file if there is none (its folder must exist) and
 // bringing one of an older version up to date. ctx bounds the opening only.
+//
+// A file that it makes can be read and written by its owner alone (mode 0600), as can the files that SQLite keeps beside
+// it: they hold whatever the application's events hold. The mode of one that is there is left as it is, so that chmod, or
+// an empty file of another mode, lets others in.
 //
 // The path is a plain one: any character may occur in it, and no URI or ":memory:" is understood (for a journal
 // in memory there is package memory). The same file may be open several times, in one process or in several of
@@ -33,20 +56,24 @@ const (
 //
 // Errors wrap [ErrNotJournal] if the file is something else, and a [*SchemaError] if it is too new; neither
 // changes the file.
-func Open(ctx context.Context, path string) (*Journal, error) {
-	j, err := open(ctx, path)
+func Open(ctx context.Context, path string, opts ...Option) (*Journal, error) {
+	var o options
+	for _, opt := range opts {
+		opt(&o)
+	}
+	j, err := open(ctx, path, o)
 	if err != nil {
 		return nil, fmt.Errorf("open the journal %q: %w", path, err)
 	}
 	return j, nil
 }
 
-func open(ctx context.Context, path string) (_ *Journal, err error) {
+func open(ctx context.Context, path string, o options) (_ *Journal, err error) {
 	path, err = checkPath(path)
 	if err != nil {
 		return nil, err
 	}
-	if err := prepareFile(ctx, path); err != nil {
+	if err := prepareFile(ctx, path, o.share); err != nil {
 		return nil, err
 	}
 
@@ -78,18 +105,19 @@ func open(ctx context.Context, path string) (_ *Journal, err error) {
 	if err := j.file.check(); err != nil { // the connections may be to another file
 		return nil, err
 	}
-	if j.file.log, err = os.Stat(logPath(path)); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if j.file.log, err = os.Stat(logPath(path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	_, err = j.Head(ctx) // from where on the file is noticed to go back
+	head, err := j.Head(ctx) // from where on the file is noticed to go back
 	if err != nil {
 		return nil, err
 	}
+	j.identity = head.Identity
 	return j, nil
 }
 
 // checkPath makes the path absolute, so that it survives a change of the working directory, and refuses what
-// SQLite would take for something else or only report as "unable to open".
+// SQLite would take for something else or only report as "unable to open". It makes the file if there is none.
 func checkPath(path string) (string, error) {
 	switch {
 	case path == "":
@@ -105,9 +133,12 @@ func checkPath(path string) (string, error) {
 	}
 	info, err := os.Stat(path)
 	switch {
-	case errors.Is(err, os.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist):
 		if _, err := os.Stat(filepath.Dir(path)); err != nil {
 			return "", fmt.Errorf("its folder must exist: %w", err)
+		}
+		if err := create(path); err != nil {
+			return "", err
 		}
 	case err != nil:
 		return "", err
@@ -115,6 +146,22 @@ func checkPath(path string) (string, error) {
 		return "", errors.New("it is a directory: give the path of a file in it")
 	}
 	return path, nil
+}
+
+// create makes an empty file for its owner's eyes only; SQLite would make one that all may read. It is made under another
+// name first: to open the file itself, and close it, would give up the locks of whoever else opens it in this process.
+func create(path string) error {
+	empty, err := os.CreateTemp(filepath.Dir(path), ".journal-*")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(empty.Name()) }() // an empty file that stays is no harm
+	if err := empty.Close(); err != nil {
+		return err
+	}
+	// If somebody else was faster, it is there. Where there are no links there are hardly modes either: SQLite makes it.
+	_ = os.Link(empty.Name(), path)
+	return nil
 }
 
 // connect opens a pool of up to n connections to the file. The parameters are pairs of names and values, as the

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"testing"
 
@@ -151,10 +152,99 @@ func TestOpenRefusesANewerSchema(t *testing.T) {
 	require.Equal(t, before, after)
 }
 
+func TestAJournalMayBeAddedToTheApplicationsDatabase(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "shop.db")
+	rawSQL(t, path, "CREATE TABLE orders (id INTEGER PRIMARY KEY AUTOINCREMENT, total INTEGER)", "INSERT INTO orders (total) VALUES (42)",
+		"PRAGMA application_id = 77", "PRAGMA user_version = 12")
+	_, err := sqlite.Open(t.Context(), path)
+	require.ErrorIs(t, err, sqlite.ErrNotJournal)
+	require.ErrorContains(t, err, "WithExistingDatabase")
+
+	var identity string
+	for round := int64(1); round <= 3; round++ {
+		var opts []sqlite.Option
+		if round < 3 {
+			opts = append(opts, sqlite.WithExistingDatabase())
+		}
+		j, err := sqlite.Open(t.Context(), path, opts...)
+		require.NoError(t, err, "once the journal is there, the option makes no difference")
+		head, err := j.Head(t.Context())
+		require.NoError(t, err)
+		if round > 1 {
+			require.Equal(t, identity, head.Identity, "it is made once")
+		}
+		identity = head.Identity
+		appendTo(t, j, "a", round, round)
+		require.Len(t, all(t, j), int(round))
+		require.NoError(t, j.Close())
+		rawSQL(t, path, "PRAGMA user_version = 13", "INSERT INTO orders (total) VALUES (43)")
+	}
+	withSQL(t, path, func(db *sql.DB) {
+		var id, version, orders int
+		require.NoError(t, db.QueryRow("SELECT application_id, user_version, (SELECT count(*) FROM orders) FROM pragma_application_id, pragma_user_version").
+			Scan(&id, &version, &orders))
+		require.Equal(t, []int{77, 13, 4}, []int{id, version, orders}, "what the application has is left alone")
+	})
+
+	rawSQL(t, path, "UPDATE protoactor_outbox SET schema_version = 7")
+	_, err = sqlite.Open(t.Context(), path, sqlite.WithExistingDatabase())
+	var tooNew *sqlite.SchemaError
+	require.ErrorAs(t, err, &tooNew)
+	require.Equal(t, sqlite.SchemaError{Path: path, Found: 7, Supported: 1}, *tooNew)
+}
+
+func TestAnOwnFileStaysOneWhateverItIsOpenedWith(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal.db")
+	require.NoError(t, open(t, path).AppendEvent(t.Context(), event("a", 1)))
+	j, err := sqlite.Open(t.Context(), path, sqlite.WithExistingDatabase())
+	require.NoError(t, err)
+	require.Len(t, all(t, j), 1)
+	require.NoError(t, j.Close())
+}
+
+func TestAJournalTakesNoTableOfTheApplication(t *testing.T) {
+	for _, name := range []string{"events", "Meta", "actor_snapshots", "outbox_snapshots"} {
+		path := filepath.Join(t.TempDir(), "shop.db")
+		rawSQL(t, path, "CREATE TABLE "+name+" (id TEXT)")
+		before, err := os.ReadFile(path)
+		require.NoError(t, err)
+		_, err = sqlite.Open(t.Context(), path, sqlite.WithExistingDatabase())
+		require.ErrorIs(t, err, sqlite.ErrNotJournal)
+		require.ErrorContains(t, err, name)
+		after, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.Equal(t, before, after)
+	}
+}
+
 func TestOpenTakesAnEmptyFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "empty.db")
 	require.NoError(t, os.WriteFile(path, nil, 0o600))
 	require.NoError(t, open(t, path).AppendEvent(t.Context(), event("a", 1)))
+}
+
+func TestOnlyTheOwnerMayReadAFileThatOpenMakes(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("modes are not what protects a file here")
+	}
+	modes := func(path string) (modes []os.FileMode) {
+		for _, suffix := range []string{"", "-wal", "-shm"} {
+			info, err := os.Stat(path + suffix)
+			require.NoError(t, err)
+			modes = append(modes, info.Mode())
+		}
+		return modes
+	}
+	dir := t.TempDir()
+	made := filepath.Join(dir, "made.db")
+	require.NoError(t, open(t, made).AppendEvent(t.Context(), event("a", 1)))
+	require.Equal(t, []os.FileMode{0o600, 0o600, 0o600}, modes(made))
+
+	there := filepath.Join(dir, "there.db")
+	require.NoError(t, os.WriteFile(there, nil, 0o600))
+	require.NoError(t, os.Chmod(there, 0o640))
+	require.NoError(t, open(t, there).AppendEvent(t.Context(), event("a", 1)))
+	require.Equal(t, []os.FileMode{0o640, 0o640, 0o640}, modes(there))
 }
 
 func TestOpenEndsWithItsContext(t *testing.T) {

@@ -23,9 +23,20 @@ var schema001 string
 // migrations[i] brings a file from schema version i to i+1. What is released here never changes.
 var migrations = []string{schema001}
 
+// place says how a file is known to be a journal, and where its schema version is.
+type place int
+
+const (
+	// ownFile is a file that holds nothing but a journal: marked, and with its version, in SQLite's header.
+	ownFile place = iota
+	// sharedFile is an application's database with a journal in it. The header belongs to the application, so that the
+	// version is in a table.
+	sharedFile
+)
+
 // prepareFile makes, checks and migrates the file, over a connection that changes nothing by itself: the file
 // may turn out to be somebody else's.
-func prepareFile(ctx context.Context, path string) (err error) {
+func prepareFile(ctx context.Context, path string, share bool) (err error) {
 	db, err := connect(path, 1, "_txlock", "immediate", "_pragma", "synchronous(FULL)")
 	if err != nil {
 		return err
@@ -33,12 +44,12 @@ func prepareFile(ctx context.Context, path string) (err error) {
 	defer func() { err = errors.Join(err, db.Close()) }()
 
 	// Looking before taking the write lock leaves a foreign file untouched, even by a lock.
-	version, err := schemaVersion(ctx, db, path)
+	_, version, err := schemaVersion(ctx, db, path, share)
 	if err != nil {
 		return err
 	}
 	if version < len(migrations) {
-		err := inTx(ctx, db, nil, func(tx *sql.Tx) error { return migrate(ctx, tx, path) })
+		err := inTx(ctx, db, nil, func(tx *sql.Tx) error { return migrate(ctx, tx, path, share) })
 		if err != nil {
 			return fmt.Errorf("migrate from schema version %d to %d: %w", version, len(migrations), err)
 		}
@@ -47,8 +58,8 @@ func prepareFile(ctx context.Context, path string) (err error) {
 }
 
 // migrate brings the file up to date, whatever others did since the caller looked.
-func migrate(ctx context.Context, tx *sql.Tx, path string) error {
-	version, err := schemaVersion(ctx, tx, path)
+func migrate(ctx context.Context, tx *sql.Tx, path string, share bool) error {
+	where, version, err := schemaVersion(ctx, tx, path, share)
 	if err != nil {
 		return err
 	}
@@ -62,35 +73,68 @@ func migrate(ctx context.Context, tx *sql.Tx, path string) error {
 			}
 		}
 	}
-	// Both are part of the file's header and of the transaction. They cannot be parameters.
-	_, err = tx.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d", applicationID, version))
+	// What is in the file's header is part of the transaction, too. It cannot be a parameter.
+	mark := fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d", applicationID, version)
+	if where == sharedFile {
+		mark = fmt.Sprintf("CREATE TABLE IF NOT EXISTS protoactor_outbox (schema_version INTEGER NOT NULL) STRICT;"+
+			"DELETE FROM protoactor_outbox; INSERT INTO protoactor_outbox VALUES (%d)", version)
+	}
+	_, err = tx.ExecContext(ctx, mark)
 	return err
 }
 
-// schemaVersion returns the file's schema version, 0 for an empty file. It refuses files that are not ours and
-// those that are too new.
-func schemaVersion(ctx context.Context, q interface {
+type rowQuerier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-}, path string) (int, error) {
-	var id, version, objects int
-	err := q.QueryRowContext(ctx, `SELECT
+}
+
+// schemaVersion returns where the file's schema version is, and which, 0 for a file without a journal. It refuses files
+// that are not ours, unless they are to be shared, and those that are too new.
+func schemaVersion(ctx context.Context, q rowQuerier, path string, share bool) (where place, version int, err error) {
+	var id, objects int
+	var shared bool
+	err = q.QueryRowContext(ctx, `SELECT
 		(SELECT application_id FROM pragma_application_id),
 		(SELECT user_version FROM pragma_user_version),
-		(SELECT count(*) FROM sqlite_schema)`).Scan(&id, &version, &objects)
+		(SELECT count(*) FROM sqlite_schema),
+		(SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'protoactor_outbox')`).Scan(&id, &version, &objects, &shared)
 	switch {
 	case hasCode(err, lib.SQLITE_NOTADB):
-		return 0, fmt.Errorf("%w: %w", ErrNotJournal, err)
+		return 0, 0, fmt.Errorf("%w: %w", ErrNotJournal, err)
 	case err != nil:
-		return 0, err
+		return 0, 0, err
+	case id == applicationID:
+		where = ownFile
+	case shared:
+		where = sharedFile
+		if err := q.QueryRowContext(ctx, "SELECT schema_version FROM protoactor_outbox").Scan(&version); err != nil {
+			return 0, 0, fmt.Errorf("read the schema version: %w", err)
+		}
+	case share:
+		return sharedFile, 0, refuseOccupied(ctx, q)
 	case id == 0 && version == 0 && objects == 0:
-		return 0, nil
-	case id != applicationID:
-		return 0, fmt.Errorf("%w: it is another program's SQLite database (application id %#x, %d tables and indexes)",
-			ErrNotJournal, uint32(id), objects)
-	case version > len(migrations):
-		return 0, &SchemaError{Path: path, Found: version, Supported: len(migrations)}
+		where = ownFile
+	default:
+		return 0, 0, fmt.Errorf("%w: it is another program's SQLite database (application id %#x, %d tables and indexes); "+
+			"if it is this application's own, WithExistingDatabase adds a journal to it", ErrNotJournal, uint32(id), objects)
 	}
-	return version, nil
+	if version > len(migrations) {
+		return 0, 0, &SchemaError{Path: path, Found: version, Supported: len(migrations)}
+	}
+	return where, version, nil
+}
+
+// refuseOccupied returns an error if the application has a table of the same name as one of the journal's.
+func refuseOccupied(ctx context.Context, q rowQuerier) error {
+	var name string
+	err := q.QueryRowContext(ctx, `SELECT name FROM sqlite_schema
+		WHERE name COLLATE NOCASE IN ('meta', 'events', 'actor_snapshots', 'outbox_snapshots') LIMIT 1`).Scan(&name)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil
+	case err != nil:
+		return err
+	}
+	return fmt.Errorf("%w: the database has a table %q, which the journal needs for itself: rename it", ErrNotJournal, name)
 }
 
 func giveIdentity(ctx context.Context, tx *sql.Tx) error {

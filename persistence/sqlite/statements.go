@@ -58,7 +58,7 @@ func (s *statements) prepare(ctx context.Context, writer, readers *sql.DB) error
 		onReaders = append(onReaders, source{&s.feed[q], q.sql()})
 	}
 	onWriter := []source{
-		{&s.appendLast, lastSequenceSQL},
+		{&s.appendLast, appendLastSQL},
 		{&s.appendUID, appendUIDSQL},
 		{&s.appendInsert, appendInsertSQL},
 		{&s.hide, hideSQL},

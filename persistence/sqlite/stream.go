@@ -57,11 +57,11 @@ func (j *Journal) streamPage(ctx context.Context, stmt *sql.Stmt, id string, fro
 			if more = page.full(); more {
 				break
 			}
-			e, err := scanEvent(rows)
+			fits, err := page.add(rows)
 			if err != nil {
 				return err
 			}
-			if more = !page.add(e); more {
+			if more = !fits; more {
 				break
 			}
 		}
