@@ -56,6 +56,7 @@ func (s *subject) feed(t *testing.T, filter query.Filter, limits query.Limits) [
 		all = append(all, page.Events...)
 		if !page.More {
 			require.GreaterOrEqual(t, page.Next, head.Offset, "there is no more, so Next must have reached the head")
+			require.NoError(t, s.reaches(s.Journal, page.Next))
 			return all
 		}
 		require.Greater(t, page.Next, after, "there is more, so Next must move on")

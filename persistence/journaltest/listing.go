@@ -2,6 +2,7 @@ package journaltest
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 
@@ -26,7 +27,7 @@ var listingCases = []testCase{
 			want = append(want, id)
 		}
 		slices.Sort(want)
-		for _, size := range []int{1, 2, 7, len(want) - 1, len(want), 1000} {
+		for _, size := range []int{1, 2, 7, len(want) - 1, len(want), 1000, math.MaxInt} {
 			var got []string
 			for after := ""; ; after = got[len(got)-1] {
 				page := s.list(t, after, size)
