@@ -97,12 +97,16 @@ var feedCases = []testCase{
 	}},
 	{"gives the returned slice away", anything, func(t *testing.T, s *subject) {
 		s.write(t, "a", 1, 3)
-		read, again := s.all(t), s.all(t)
-		clear(read)
-		require.Equal(t, again, s.all(t))
-		stream := s.stream(t, "a")
-		clear(stream)
-		require.Equal(t, again, s.stream(t, "a"))
+		whole := s.all(t)
+		for range 2 {
+			page, err := s.Events(s.ctx, 0, query.Filter{}, query.Limits{Events: 10})
+			require.NoError(t, err)
+			require.Equal(t, whole, page.Events)
+			clear(page.Events)
+			stream := s.stream(t, "a")
+			require.Equal(t, whole, stream)
+			clear(stream)
+		}
 	}},
 }
 
@@ -151,7 +155,9 @@ var filterCases = []testCase{
 		filter := query.Filter{Tags: []string{"mine"}}
 		var after query.Offset
 		for round := int64(1); round <= 10; round++ {
-			s.write(t, "other", round, round)
+			if round%3 == 0 {
+				s.write(t, "other", round/3, round/3)
+			}
 			e := newEvent("mine", round)
 			e.Tags = filter.Tags
 			require.NoError(t, s.AppendEvent(s.ctx, e))
@@ -159,7 +165,9 @@ var filterCases = []testCase{
 			require.NoError(t, err)
 			require.Equal(t, []string{e.ID()}, ids(page.Events))
 			after = page.Next
-			s.write(t, "third", round, round)
+			if round%2 == 0 { // now and then, what comes next matches
+				s.write(t, "third", round/2, round/2)
+			}
 		}
 	}},
 	{"matches types and tags as a whole", anything, func(t *testing.T, s *subject) {

@@ -2,6 +2,7 @@ package journaltest
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -66,13 +67,16 @@ func (s *subject) begin(t *testing.T, e query.Event) Transaction {
 	return tx
 }
 
-// appendMeanwhile appends in the background, and returns what waits for it.
-func (s *subject) appendMeanwhile(e query.Event) (wait func() error) {
-	started, done := make(chan struct{}), make(chan error, 1)
-	go func() {
-		close(started)
-		done <- s.AppendEvent(s.ctx, e)
-	}()
-	<-started
+// appendMeanwhile appends in the background, while a transaction is open that has to end before it can be known what
+// becomes of the append. It returns what waits for it.
+func (s *subject) appendMeanwhile(t *testing.T, e query.Event) (wait func() error) {
+	t.Helper()
+	done := make(chan error, 1)
+	go func() { done <- s.AppendEvent(s.ctx, e) }()
+	select {
+	case err := <-done:
+		require.FailNow(t, "an append was answered that depends on an open transaction", "the answer is: %v", err)
+	case <-time.After(20 * time.Millisecond): // an answer that comes later fails the case, too, if it is wrong
+	}
 	return func() error { return <-done }
 }

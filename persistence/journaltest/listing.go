@@ -36,6 +36,7 @@ var listingCases = []testCase{
 				}
 				require.LessOrEqual(t, len(page), size)
 				got = append(got, page...)
+				require.LessOrEqual(t, len(got), len(want), "more ids than there are, in pages of %d: %q", size, got)
 			}
 			require.Equal(t, want, got, "pages of %d", size)
 		}

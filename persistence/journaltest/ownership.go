@@ -42,15 +42,12 @@ var ownershipCases = []testCase{
 		s.saveWhileMoving(t, s.Journal, s.Journal)
 	}},
 	{"that ends during a save fences the next one", snapshotStore, func(t *testing.T, s *subject) {
-		for range 20 {
+		for round := range 20 {
 			epoch := s.acquire(t, outboxKey).Epoch
-			var (
-				wg             sync.WaitGroup
-				saved, removed error
-			)
-			wg.Go(func() { saved = s.save(epoch, 1, "saved") })
-			wg.Go(func() { removed = s.store().Unregister(s.ctx, outboxKey) })
-			wg.Wait()
+			var saved, removed error
+			atOnce(round,
+				func() { saved = s.save(epoch, 1, "saved") },
+				func() { removed = s.store().Unregister(s.ctx, outboxKey) })
 			require.NoError(t, removed)
 			if saved != nil {
 				s.isFenced(t, saved)
@@ -62,18 +59,17 @@ var ownershipCases = []testCase{
 		}
 	}},
 	{"is not proven to one who takes over at the same time", snapshotStore, func(t *testing.T, s *subject) {
-		for range 20 {
+		for round := range 20 {
 			old := s.acquire(t, outboxKey).Epoch
 			var (
-				wg       sync.WaitGroup
 				proven   query.Saved
 				proofErr error
 				taken    query.Saved
 				takeErr  error
 			)
-			wg.Go(func() { proven, proofErr = s.store().Acquire(s.ctx, outboxKey, old) })
-			wg.Go(func() { taken, takeErr = s.store().Acquire(s.ctx, outboxKey, 0) })
-			wg.Wait()
+			atOnce(round,
+				func() { proven, proofErr = s.store().Acquire(s.ctx, outboxKey, old) },
+				func() { taken, takeErr = s.store().Acquire(s.ctx, outboxKey, 0) })
 			require.NoError(t, takeErr)
 			require.Equal(t, old+1, taken.Epoch, "a proof takes nothing")
 			if proofErr == nil {
@@ -130,6 +126,15 @@ var ownershipCases = []testCase{
 	}},
 }
 
+// atOnce runs the functions at the same time. Which of them begins changes with the round, where that makes a difference.
+func atOnce(round int, fns ...func()) {
+	var wg sync.WaitGroup
+	for i := range fns {
+		wg.Go(fns[(round+i)%len(fns)])
+	}
+	wg.Wait()
+}
+
 // takeOver has owners acquire a key at once, by turns through each of the journals, which are the same one.
 func (s *subject) takeOver(t *testing.T, journals ...Journal) {
 	t.Helper()
@@ -169,17 +174,16 @@ func (s *subject) saveWhileMoving(t *testing.T, owner, next Journal) {
 	for index := int64(1); index <= 30; index++ {
 		epoch := s.acquire(t, outboxKey).Epoch
 		var (
-			wg        sync.WaitGroup
 			saveErr   error
 			moved     query.Saved
 			movingErr error
 		)
 		data := fmt.Sprint(index)
-		wg.Go(func() {
-			saveErr = owner.(query.SnapshotStore).Save(s.ctx, outboxKey, query.Saved{Epoch: epoch, Index: index, Data: []byte(data)})
-		})
-		wg.Go(func() { moved, movingErr = next.(query.SnapshotStore).Acquire(s.ctx, outboxKey, 0) })
-		wg.Wait()
+		atOnce(int(index),
+			func() {
+				saveErr = owner.(query.SnapshotStore).Save(s.ctx, outboxKey, query.Saved{Epoch: epoch, Index: index, Data: []byte(data)})
+			},
+			func() { moved, movingErr = next.(query.SnapshotStore).Acquire(s.ctx, outboxKey, 0) })
 		require.NoError(t, movingErr)
 		require.Equal(t, epoch+1, moved.Epoch)
 		if saveErr == nil {

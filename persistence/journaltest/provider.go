@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/asynkron/protoactor-go/persistence"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -18,7 +19,7 @@ var providerCases = []testCase{
 	{"keeps events under their indexes", anything, func(t *testing.T, s *subject) {
 		state := s.GetState()
 		for i := range 5 {
-			state.PersistEvent("a", i, wrapperspb.Int64(int64(10+i)))
+			persists(t, state, i, wrapperspb.Int64(int64(10+i)))
 		}
 		for _, c := range []struct {
 			start, end int
@@ -42,7 +43,7 @@ var providerCases = []testCase{
 	}},
 	{"keeps tags, and gives events back without them", anything, func(t *testing.T, s *subject) {
 		state := s.GetState()
-		state.PersistEvent("a", 0, journal.Tag(wrapperspb.Int64(1), "eu", "b2b"))
+		persists(t, state, 0, journal.Tag(wrapperspb.Int64(1), "eu", "b2b"))
 		state.GetEvents("a", 0, 0, func(e any) { require.IsType(t, (*wrapperspb.Int64Value)(nil), e) })
 		require.Equal(t, []string{"a/1"}, ids(s.feed(t, query.Filter{Tags: []string{"b2b"}}, query.Limits{Events: 10})))
 	}},
@@ -51,20 +52,20 @@ var providerCases = []testCase{
 		_, _, ok := state.GetSnapshot("a")
 		require.False(t, ok)
 		for i := range 3 {
-			state.PersistEvent("a", i, wrapperspb.Int64(1))
+			persists(t, state, i, wrapperspb.Int64(1))
 		}
-		state.PersistSnapshot("a", 2, wrapperspb.String("two"))
+		require.NoError(t, panicOf(func() { state.PersistSnapshot("a", 2, wrapperspb.String("two")) }))
 		snapshot, index, ok := state.GetSnapshot("a")
 		require.True(t, ok)
 		require.Equal(t, 2, index)
 		require.Equal(t, "two", snapshot.(*wrapperspb.StringValue).Value)
-		state.DeleteEvents("a", 1)
+		require.NoError(t, panicOf(func() { state.DeleteEvents("a", 1) }))
 		require.Equal(t, []string{"a/3"}, ids(s.replayed(t, "a", 1, 0)))
 		require.Len(t, s.all(t), 3)
 	}},
 	{"panics with what went wrong", anything, func(t *testing.T, s *subject) {
 		state := s.GetState()
-		state.PersistEvent("a", 0, wrapperspb.Int64(1))
+		persists(t, state, 0, wrapperspb.Int64(1))
 		persist := func(id string, index int) func() {
 			return func() { state.PersistEvent(id, index, wrapperspb.Int64(2)) }
 		}
@@ -74,6 +75,12 @@ var providerCases = []testCase{
 		requireJournalError(t, panicOf(func() { state.GetEvents("a\x00", 0, 0, func(any) {}) }), "a\x00", query.ErrInvalidID)
 		require.Len(t, s.all(t), 1)
 	}},
+}
+
+// persists persists an event of "a" through the provider, which says by a panic that it could not.
+func persists(t *testing.T, state persistence.ProviderState, index int, event proto.Message) {
+	t.Helper()
+	require.NoError(t, panicOf(func() { state.PersistEvent("a", index, event) }), "PersistEvent at index %d", index)
 }
 
 // panicOf calls fn and returns what it panics with; nil if it does not.

@@ -127,11 +127,11 @@ func (s *subject) everywhere(t *testing.T, id string, seq int64) map[string]quer
 	}
 	events, _, err := s.EventsByPersistenceID(s.ctx, id, seq, query.Limits{Events: 1})
 	require.NoError(t, err)
-	require.Len(t, events, 1)
+	require.Equal(t, []string{newID(id, seq)}, ids(events), "read by id")
 	found["id"] = events[0]
 	replayed := s.replayed(t, id, seq, seq)
-	require.Len(t, replayed, 1)
+	require.Equal(t, []string{newID(id, seq)}, ids(replayed), "replayed")
 	found["replay"] = replayed[0]
-	require.Contains(t, found, "feed")
+	require.Contains(t, found, "feed", "%s is not in the feed", newID(id, seq))
 	return found
 }

@@ -12,7 +12,17 @@ import (
 func Run(t *testing.T, h Harness) {
 	t.Helper()
 	require.NotNil(t, h.New, "Harness.New is required")
-	for _, g := range []group{
+	for _, g := range groups() {
+		t.Run(g.name, func(t *testing.T) {
+			for _, c := range g.cases {
+				t.Run(c.name, func(t *testing.T) { c.run(t, newSubject(t, h, c.needs)) })
+			}
+		})
+	}
+}
+
+func groups() []group {
+	return []group{
 		{"capabilities", capabilityCases},
 		{"append", appendCases},
 		{"unknown commit", unknownCommitCases},
@@ -42,12 +52,6 @@ func Run(t *testing.T, h Harness) {
 		{"provider", providerCases},
 		{"unknown types", unknownTypeCases},
 		{"persistent actor", actorCases},
-	} {
-		t.Run(g.name, func(t *testing.T) {
-			for _, c := range g.cases {
-				t.Run(c.name, func(t *testing.T) { c.run(t, newSubject(t, h, c.needs)) })
-			}
-		})
 	}
 }
 

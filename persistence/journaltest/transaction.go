@@ -101,7 +101,7 @@ var transactionCases = []testCase{
 	{"holds up another writer of its id, until it commits", transactions, func(t *testing.T, s *subject) {
 		tx := s.begin(t, newEvent("a", 1))
 		e := otherUID(newEvent("a", 1))
-		other := s.appendMeanwhile(e)
+		other := s.appendMeanwhile(t, e)
 		require.NoError(t, tx.Commit())
 		requireConflict(t, e, promptly(t, "an append after the commit of another one", other))
 		requireStored(t, newEvent("a", 1), s.stream(t, "a")[0])
@@ -109,14 +109,14 @@ var transactionCases = []testCase{
 	{"holds up another writer of its id, until it is rolled back", transactions, func(t *testing.T, s *subject) {
 		tx := s.begin(t, newEvent("a", 1))
 		e := otherUID(newEvent("a", 1))
-		other := s.appendMeanwhile(e)
+		other := s.appendMeanwhile(t, e)
 		require.NoError(t, tx.Rollback())
 		require.NoError(t, promptly(t, "an append after another one was rolled back", other))
 		requireStored(t, e, s.stream(t, "a")[0])
 	}},
 	{"settles an append of the same event", transactions, func(t *testing.T, s *subject) {
 		tx := s.begin(t, newEvent("a", 1)) // whose writer has given it up, and tries again
-		again := s.appendMeanwhile(newEvent("a", 1))
+		again := s.appendMeanwhile(t, newEvent("a", 1))
 		require.NoError(t, tx.Commit())
 		require.NoError(t, promptly(t, "an append of an event that was just committed", again))
 		require.Equal(t, []string{"a/1"}, ids(s.all(t)))
