@@ -336,7 +336,7 @@ func TestProviderRefusesToReplayWhatItCannotDecode(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			j := newJournal(t)
-			e := query.Event{PersistenceID: "a", SequenceNumber: 1, Type: "google.protobuf.StringValue", ContentType: "application/protobuf"}
+			e := query.Event{PersistenceID: "a", SequenceNumber: 1, UID: [16]byte{1}, Type: "google.protobuf.StringValue", ContentType: "application/protobuf"}
 			change(&e)
 			require.NoError(t, j.AppendEvent(t.Context(), e))
 			f := &faulty{Store: j}

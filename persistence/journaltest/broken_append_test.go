@@ -13,10 +13,10 @@ import (
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
 )
 
-// onAppend has something else done in place of an append; real is the good one.
-func (f *faulty) onAppend(do func(ctx context.Context, e query.Event, real func(context.Context, query.Event) error) error) {
-	real := f.append
-	f.append = func(ctx context.Context, e query.Event) error { return do(ctx, e, real) }
+// onAppend has something else done in place of an append; good is the good one.
+func (f *faulty) onAppend(do func(ctx context.Context, e query.Event, good func(context.Context, query.Event) error) error) {
+	good := f.append
+	f.append = func(ctx context.Context, e query.Event) error { return do(ctx, e, good) }
 }
 
 type appendFunc = func(context.Context, query.Event) error
@@ -28,11 +28,11 @@ var brokenAppends = []broken{
 		"crash/keeps everything that was acknowledged to many writers", "several handles/miss and reorder nothing while writers append through each",
 	}, says: "sequence number conflict", breaks: func(f *faulty) {
 		var n atomic.Int64
-		f.onAppend(func(ctx context.Context, e query.Event, real appendFunc) error {
+		f.onAppend(func(ctx context.Context, e query.Event, good appendFunc) error {
 			if n.Add(1)%30 == 29 {
 				return nil
 			}
-			return real(ctx, e)
+			return good(ctx, e)
 		})
 	}},
 	{name: "loses every second event", finds: []string{
@@ -41,11 +41,11 @@ var brokenAppends = []broken{
 		"persistent actor/is what it was after being stopped and spawned again", "persistent actor/is what it was after a restart by its supervisor",
 		"provider/keeps events under their indexes",
 	}, says: "a/2", breaks: func(f *faulty) {
-		f.onAppend(func(ctx context.Context, e query.Event, real appendFunc) error {
+		f.onAppend(func(ctx context.Context, e query.Event, good appendFunc) error {
 			if e.SequenceNumber%2 == 0 {
 				return nil
 			}
-			return real(ctx, e)
+			return good(ctx, e)
 		})
 	}},
 	{name: "swallows conflicts", finds: []string{
@@ -54,8 +54,8 @@ var brokenAppends = []broken{
 		"several handles/refuse each other's sequence numbers", "several handles/let exactly one of several writers of an id win",
 		"provider/panics with what went wrong", "hidden events/still count",
 	}, says: "sequence number conflict", breaks: func(f *faulty) {
-		f.onAppend(func(ctx context.Context, e query.Event, real appendFunc) error {
-			if err := real(ctx, e); !errors.Is(err, journal.ErrSequenceConflict) {
+		f.onAppend(func(ctx context.Context, e query.Event, good appendFunc) error {
+			if err := good(ctx, e); !errors.Is(err, journal.ErrSequenceConflict) {
 				return err
 			}
 			return nil
@@ -63,8 +63,8 @@ var brokenAppends = []broken{
 	}},
 	{name: "compares half of a uid", finds: []string{"unknown commit/is a conflict if somebody else's event is there"},
 		says: "sequence number conflict", breaks: func(f *faulty) {
-			f.onAppend(func(ctx context.Context, e query.Event, real appendFunc) error {
-				err := real(ctx, e)
+			f.onAppend(func(ctx context.Context, e query.Event, good appendFunc) error {
+				err := good(ctx, e)
 				if stored, _, _ := f.byID(ctx, e.PersistenceID, e.SequenceNumber, query.Limits{Events: 1}); len(stored) == 1 &&
 					slices.Equal(stored[0].UID[:8], e.UID[:8]) {
 					return nil
@@ -76,12 +76,12 @@ var brokenAppends = []broken{
 		"unknown commit/is settled by appending again", "unknown commit/is settled for everybody who appends the event at once",
 		"unknown commit/is settled where others go on appending", "unknown commit/leaves what was stored first",
 	}, says: "sequence number conflict", breaks: func(f *faulty) {
-		f.onAppend(func(ctx context.Context, e query.Event, real appendFunc) error {
+		f.onAppend(func(ctx context.Context, e query.Event, good appendFunc) error {
 			last, err := f.last(ctx, e.PersistenceID)
 			if err == nil && e.SequenceNumber <= last {
 				return journal.ErrSequenceConflict
 			}
-			return real(ctx, e)
+			return good(ctx, e)
 		})
 	}},
 	{name: "takes an event without a uid", finds: []string{"unknown commit/could not be settled without a uid, which is refused"},
@@ -96,9 +96,9 @@ var brokenAppends = []broken{
 	{name: "overwrites an event that is appended again", finds: []string{"unknown commit/leaves what was stored first"},
 		says: "Not equal", breaks: func(f *faulty) {
 			var newest sync.Map
-			f.onAppend(func(ctx context.Context, e query.Event, real appendFunc) error {
+			f.onAppend(func(ctx context.Context, e query.Event, good appendFunc) error {
 				newest.Store(e.ID(), e.Type)
-				return real(ctx, e)
+				return good(ctx, e)
 			})
 			f.onReads(func(e *query.Event) {
 				if typ, ok := newest.Load(e.ID()); ok {
@@ -109,9 +109,9 @@ var brokenAppends = []broken{
 	{name: "keeps the caller's memory", finds: []string{"append/keeps nothing of the caller's memory"},
 		says: "data", breaks: func(f *faulty) {
 			var given sync.Map
-			f.onAppend(func(ctx context.Context, e query.Event, real appendFunc) error {
+			f.onAppend(func(ctx context.Context, e query.Event, good appendFunc) error {
 				given.Store(e.ID(), e)
-				return real(ctx, e)
+				return good(ctx, e)
 			})
 			f.onReads(func(e *query.Event) {
 				if g, ok := given.Load(e.ID()); ok {
@@ -142,9 +142,9 @@ var brokenAppends = []broken{
 	{name: "keeps tags in the order that they came in", finds: []string{"round trip/sorts tags and drops repetitions"},
 		says: "Tags", breaks: func(f *faulty) {
 			var given sync.Map
-			f.onAppend(func(ctx context.Context, e query.Event, real appendFunc) error {
+			f.onAppend(func(ctx context.Context, e query.Event, good appendFunc) error {
 				given.Store(e.ID(), slices.Clone(e.Tags))
-				return real(ctx, e)
+				return good(ctx, e)
 			})
 			f.onReads(func(e *query.Event) {
 				if tags, ok := given.Load(e.ID()); ok {
@@ -164,7 +164,7 @@ var brokenAppends = []broken{
 		"round trip/keeps text that is none exactly, or refuses it", "filter/that names no text is refused, or selects nothing",
 	}, says: "\ufffd", breaks: func(f *faulty) {
 		valid := func(s string) string { return strings.ToValidUTF8(s, "\ufffd") }
-		f.onAppend(func(ctx context.Context, e query.Event, real appendFunc) error {
+		f.onAppend(func(ctx context.Context, e query.Event, good appendFunc) error {
 			e.Type, e.ContentType = valid(e.Type), valid(e.ContentType)
 			e.Tags = slices.Clone(e.Tags)
 			for i := range e.Tags {
@@ -176,7 +176,7 @@ var brokenAppends = []broken{
 				metadata[valid(k)] = valid(v)
 			}
 			e.Metadata = metadata
-			return real(ctx, e)
+			return good(ctx, e)
 		})
 		f.onFilter(func(filter *query.Filter) {
 			for _, list := range [][]string{filter.Types, filter.Tags} {

@@ -61,27 +61,27 @@ var brokenNotifiers = []broken{
 	{name: "notifies before it appends", finds: []string{"notification/comes when the event can be read"}, says: "a subscriber was not notified",
 		breaks: func(f *faulty) {
 			notify := f.ownSubscribers()
-			f.onAppend(func(ctx context.Context, e query.Event, real appendFunc) error {
+			f.onAppend(func(ctx context.Context, e query.Event, good appendFunc) error {
 				notify()
 				// What was told is taken for nothing before there is something to see.
 				<-time.After(5 * time.Millisecond)
-				return real(ctx, e)
+				return good(ctx, e)
 			})
 		}},
 	{name: "cannot be unsubscribed from", finds: []string{
 		"notification/ends when it is cancelled", "notification/may be subscribed to and cancelled while writers append",
 	}, says: "calls after cancel had returned", breaks: func(f *faulty) {
 		notify := f.ownSubscribers()
-		f.onAppend(func(ctx context.Context, e query.Event, real appendFunc) error {
+		f.onAppend(func(ctx context.Context, e query.Event, good appendFunc) error {
 			defer notify()
-			return real(ctx, e)
+			return good(ctx, e)
 		})
 	}},
 	{name: "has subscriptions that do not end after it was closed", finds: []string{"close/leaves subscriptions harmless"},
 		says: "the end of a subscription to a closed journal does not return", breaks: func(f *faulty) {
-			real := f.subscribe
+			good := f.subscribe
 			f.subscribe = func(fn func()) func() {
-				cancel := real(fn)
+				cancel := good(fn)
 				return func() {
 					if f.closed.Load() {
 						select {}
@@ -187,29 +187,29 @@ var brokenContexts = []broken{
 	}},
 	{name: "appends with a context that has ended", finds: []string{"context/that ended leaves nothing half done, and the journal usable"},
 		says: "Should be empty", breaks: func(f *faulty) {
-			f.onAppend(func(ctx context.Context, e query.Event, real appendFunc) error {
-				return errors.Join(ctx.Err(), real(context.WithoutCancel(ctx), e))
+			f.onAppend(func(ctx context.Context, e query.Event, good appendFunc) error {
+				return errors.Join(ctx.Err(), good(context.WithoutCancel(ctx), e))
 			})
 		}},
 	{name: "does not know again what it had no time to tell", finds: []string{"context/that ends during appends tells the truth about them"},
 		says: "sequence number conflict", breaks: func(f *faulty) {
-			f.onAppend(func(ctx context.Context, e query.Event, real appendFunc) error {
+			f.onAppend(func(ctx context.Context, e query.Event, good appendFunc) error {
 				if last, err := f.last(context.WithoutCancel(ctx), e.PersistenceID); err != nil || e.SequenceNumber <= last {
 					return errors.Join(err, journal.ErrSequenceConflict)
 				}
 				if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < time.Second {
-					return errors.Join(real(context.WithoutCancel(ctx), e), context.DeadlineExceeded)
+					return errors.Join(good(context.WithoutCancel(ctx), e), context.DeadlineExceeded)
 				}
-				return real(ctx, e)
+				return good(ctx, e)
 			})
 		}},
 	{name: "acknowledges what it had no time for", finds: []string{"context/that ends during appends tells the truth about them"},
 		says: "what was acknowledged", breaks: func(f *faulty) {
-			f.onAppend(func(ctx context.Context, e query.Event, real appendFunc) error {
+			f.onAppend(func(ctx context.Context, e query.Event, good appendFunc) error {
 				if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < time.Second {
 					return nil
 				}
-				return real(ctx, e)
+				return good(ctx, e)
 			})
 		}},
 }
@@ -231,13 +231,13 @@ var brokenCloses = []broken{
 		}},
 	{name: "does not say that it was closed during an append", finds: []string{"close/lets calls under way end"}, says: "bad connection",
 		breaks: func(f *faulty) {
-			real, gone := f.append, make(chan struct{})
+			good, gone := f.append, make(chan struct{})
 			f.append = func(ctx context.Context, e query.Event) error {
 				select {
 				case <-gone:
 					return errors.New("bad connection")
 				default:
-					return real(ctx, e)
+					return good(ctx, e)
 				}
 			}
 			f.close = sync.OnceValue(func() error { close(gone); return nil })
@@ -318,19 +318,19 @@ func (p *badProvider) PersistEvent(id string, index int, event proto.Message) {
 }
 
 func (f *faulty) onPersist(do func(good persistence.ProviderState, id string, index int, event proto.Message)) {
-	real := f.provider
+	good := f.provider
 	f.provider = func() persistence.ProviderState {
-		good := real()
-		return &badProvider{good, func(id string, index int, event proto.Message) { do(good, id, index, event) }}
+		state := good()
+		return &badProvider{state, func(id string, index int, event proto.Message) { do(state, id, index, event) }}
 	}
 }
 
 var brokenProviders = []broken{
 	{name: "drops tags that come through its provider", finds: []string{"provider/keeps tags, and gives events back without them"}, says: "a/1",
 		breaks: func(f *faulty) {
-			f.onAppend(func(ctx context.Context, e query.Event, real appendFunc) error {
+			f.onAppend(func(ctx context.Context, e query.Event, good appendFunc) error {
 				e.Tags = nil
-				return real(ctx, e)
+				return good(ctx, e)
 			})
 		}},
 	{name: "counts indexes from 1 in its provider", finds: []string{"provider/keeps events under their indexes"}, says: "sequence number conflict",

@@ -17,9 +17,9 @@ import (
 
 // onPage has something else made of each page of the feed.
 func (f *faulty) onPage(change func(page *query.Page, after query.Offset, filter query.Filter, limits query.Limits)) {
-	real := f.events
+	good := f.events
 	f.events = func(ctx context.Context, after query.Offset, filter query.Filter, limits query.Limits) (query.Page, error) {
-		page, err := real(ctx, after, filter, limits)
+		page, err := good(ctx, after, filter, limits)
 		if err == nil {
 			change(&page, after, filter, limits)
 		}
@@ -29,11 +29,11 @@ func (f *faulty) onPage(change func(page *query.Page, after query.Offset, filter
 
 // onFilter has the feed filtered by something else.
 func (f *faulty) onFilter(change func(*query.Filter)) {
-	real := f.events
+	good := f.events
 	f.events = func(ctx context.Context, after query.Offset, filter query.Filter, limits query.Limits) (query.Page, error) {
 		filter.Types, filter.Tags = slices.Clone(filter.Types), slices.Clone(filter.Tags)
 		change(&filter)
-		return real(ctx, after, filter, limits)
+		return good(ctx, after, filter, limits)
 	}
 }
 
@@ -142,9 +142,9 @@ var brokenFeeds = []broken{
 		}},
 	{name: "has a head behind its feed", finds: []string{"head/is what the feed reaches", "tail/misses and reorders nothing while writers append"},
 		says: "head", breaks: func(f *faulty) {
-			real := f.head
+			good := f.head
 			f.head = func(ctx context.Context) (query.Head, error) {
-				head, err := real(ctx)
+				head, err := good(ctx)
 				head.Offset = max(head.Offset-1, 0)
 				return head, err
 			}
@@ -152,18 +152,18 @@ var brokenFeeds = []broken{
 	{name: "changes its identity", finds: []string{
 		"head/keeps its identity", "reopen/keeps the identity and the head", "crash/keeps the identity and the head", "several handles/are one journal",
 	}, says: "another", breaks: func(f *faulty) {
-		real, handle := f.head, time.Now().String()
+		good, handle := f.head, time.Now().String()
 		f.head = func(ctx context.Context) (query.Head, error) {
-			head, err := real(ctx)
+			head, err := good(ctx)
 			head.Identity = fmt.Sprint("another ", head.Offset, handle)
 			return head, err
 		}
 	}},
 	{name: "has the identity of any other", finds: []string{"head/has an identity of its own"}, says: "another journal can be told from this one",
 		breaks: func(f *faulty) {
-			real := f.head
+			good := f.head
 			f.head = func(ctx context.Context) (query.Head, error) {
-				head, err := real(ctx)
+				head, err := good(ctx)
 				head.Identity = "journal"
 				return head, err
 			}
@@ -201,10 +201,10 @@ var brokenFilters = []broken{
 	}},
 	{name: "folds the case of types", finds: []string{"filter/matches types and tags as a whole"}, says: `type "a"`, breaks: func(f *faulty) {
 		var given sync.Map
-		f.onAppend(func(ctx context.Context, e query.Event, real appendFunc) error {
+		f.onAppend(func(ctx context.Context, e query.Event, good appendFunc) error {
 			given.Store(e.ID(), e.Type)
 			e.Type = strings.ToLower(e.Type)
-			return real(ctx, e)
+			return good(ctx, e)
 		})
 		f.onFilter(func(filter *query.Filter) {
 			for i := range filter.Types {
@@ -218,12 +218,12 @@ var brokenFilters = []broken{
 		})
 	}},
 	{name: "has room for a thousand parameters", finds: []string{"filter/takes long lists"}, says: "too many parameters", breaks: func(f *faulty) {
-		real := f.events
+		good := f.events
 		f.events = func(ctx context.Context, after query.Offset, filter query.Filter, limits query.Limits) (query.Page, error) {
 			if len(filter.Types)+len(filter.Tags) > 999 {
 				return query.Page{}, errors.New("too many parameters")
 			}
-			return real(ctx, after, filter, limits)
+			return good(ctx, after, filter, limits)
 		}
 	}},
 }
@@ -252,18 +252,18 @@ var brokenStreams = []broken{
 		}
 	}},
 	{name: "starts after the event that it is told", finds: []string{"stream/starts where it is told"}, says: "from", breaks: func(f *faulty) {
-		real := f.byID
+		good := f.byID
 		f.byID = func(ctx context.Context, id string, from int64, limits query.Limits) ([]query.Event, bool, error) {
 			if from == 3 {
 				from++
 			}
-			return real(ctx, id, from, limits)
+			return good(ctx, id, from, limits)
 		}
 	}},
 	{name: "guesses whether there is more", finds: []string{"stream/says exactly whether there is more"}, says: "limit 4", breaks: func(f *faulty) {
-		real := f.byID
+		good := f.byID
 		f.byID = func(ctx context.Context, id string, from int64, limits query.Limits) ([]query.Event, bool, error) {
-			events, _, err := real(ctx, id, from, limits)
+			events, _, err := good(ctx, id, from, limits)
 			return events, len(events) == limits.Events, err
 		}
 	}},
@@ -277,9 +277,9 @@ var brokenStreams = []broken{
 		}
 	}},
 	{name: "has a last sequence number that lags", finds: []string{"stream/has a last sequence number"}, says: "expected: 2", breaks: func(f *faulty) {
-		real := f.last
+		good := f.last
 		f.last = func(ctx context.Context, id string) (int64, error) {
-			last, err := real(ctx, id)
+			last, err := good(ctx, id)
 			return min(last, 1), err
 		}
 	}},
@@ -320,10 +320,10 @@ var brokenReplays = []broken{
 	{name: "locks itself during a replay", finds: []string{"replay/lets the callback use the journal"}, says: "whose callback uses the journal, does not return",
 		breaks: func(f *faulty) {
 			var mu sync.Mutex
-			f.onAppend(func(ctx context.Context, e query.Event, real appendFunc) error {
+			f.onAppend(func(ctx context.Context, e query.Event, good appendFunc) error {
 				mu.Lock()
 				defer mu.Unlock()
-				return real(ctx, e)
+				return good(ctx, e)
 			})
 			f.onReplay(func(ctx context.Context, id string, from, to int64, fn func(query.Event) error) error {
 				mu.Lock()

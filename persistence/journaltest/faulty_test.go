@@ -2,7 +2,6 @@ package journaltest_test
 
 import (
 	"context"
-	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -19,6 +18,7 @@ type faulty struct {
 	closed atomic.Bool
 
 	append      func(context.Context, query.Event) error
+	record      func(context.Context, ...journal.Record) ([]query.Pointer, error)
 	events      func(context.Context, query.Offset, query.Filter, query.Limits) (query.Page, error)
 	byID        func(context.Context, string, int64, query.Limits) ([]query.Event, bool, error)
 	last        func(context.Context, string) (int64, error)
@@ -43,17 +43,12 @@ type faulty struct {
 func newFaulty(m *memory.Journal) *faulty {
 	f := &faulty{
 		memory: m,
+		append: m.AppendEvent, record: m.Append,
 		events: m.Events, byID: m.EventsByPersistenceID, last: m.LastSequenceNumber, head: m.Head,
 		replay: m.Replay, hide: m.HideEvents,
 		loadActor: m.LoadActorSnapshot, saveActor: m.SaveActorSnapshot, deleteActor: m.DeleteActorSnapshots,
 		acquire: m.Acquire, load: m.Load, save: m.Save, unregister: m.Unregister,
 		subscribe: m.Subscribe, ids: m.PersistenceIDs, offsetAt: m.OffsetAt, ping: m.Ping,
-	}
-	f.append = func(ctx context.Context, e query.Event) error {
-		if e.UID == [16]byte{} {
-			return fmt.Errorf("%w: %s has no uid", journal.ErrNotEncodable, e.ID())
-		}
-		return m.AppendEvent(ctx, e)
 	}
 	f.close = func() error { f.closed.Store(true); return nil }
 	f.provider = journal.NewProvider(f).GetState
@@ -72,6 +67,13 @@ func (f *faulty) AppendEvent(ctx context.Context, e query.Event) error {
 		return err
 	}
 	return f.append(ctx, e)
+}
+
+func (f *faulty) Append(ctx context.Context, records ...journal.Record) ([]query.Pointer, error) {
+	if err := f.open(); err != nil {
+		return nil, err
+	}
+	return f.record(ctx, records...)
 }
 
 func (f *faulty) Events(ctx context.Context, after query.Offset, filter query.Filter, limits query.Limits) (query.Page, error) {

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"testing"
 
@@ -63,12 +64,7 @@ var largeEventCases = []testCase{
 				return fmt.Errorf("instead of the callback's error: %w", err)
 			},
 		} {
-			var before, after runtime.MemStats
-			runtime.ReadMemStats(&before)
-			require.NoError(t, read(), name)
-			runtime.ReadMemStats(&after)
-			allocated := (after.TotalAlloc - before.TotalAlloc) / mebibyte
-			require.Less(t, allocated, uint64(n/2), "MiB allocated by %s, of which at most 2 were asked for", name)
+			require.Less(t, allocated(t, read)/mebibyte, uint64(n/2), "MiB allocated by %s, of which at most 2 were asked for", name)
 		}
 	}},
 	{"stands between small ones", anything, func(t *testing.T, s *subject) {
@@ -80,6 +76,20 @@ var largeEventCases = []testCase{
 			require.Equal(t, []string{"a/1", "a/2", "a/3", "big/1", "a/4", "a/5", "a/6"}, ids(read), "pages of %d bytes", limit)
 		}
 	}},
+}
+
+// allocated is how many bytes a call allocates: the least of several, because others in the process allocate, too.
+func allocated(t *testing.T, call func() error) uint64 {
+	t.Helper()
+	least := uint64(math.MaxUint64)
+	for range 5 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		require.NoError(t, call())
+		runtime.ReadMemStats(&after)
+		least = min(least, after.TotalAlloc-before.TotalAlloc)
+	}
+	return least
 }
 
 // largeEvent has data that are different everywhere, so that no part can be taken for another.

@@ -53,7 +53,7 @@ var contextCases = []testCase{
 		// An append whose context ends may have succeeded or not. Repeating it settles that; nothing is doubled.
 		for seq := int64(1); seq <= 30; seq++ {
 			ctx, cancel := context.WithTimeout(s.ctx, time.Duration(seq)*20*time.Microsecond)
-			err := s.AppendEvent(ctx, newEvent("a", seq))
+			err := promptly(t, "AppendEvent with a context that ends", func() error { return s.AppendEvent(ctx, newEvent("a", seq)) })
 			cancel()
 			if err != nil {
 				require.ErrorIs(t, err, context.DeadlineExceeded)

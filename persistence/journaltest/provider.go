@@ -1,7 +1,6 @@
 package journaltest
 
 import (
-	"errors"
 	"fmt"
 	"testing"
 
@@ -102,7 +101,7 @@ func panicOf(fn func()) (err error) {
 func requireJournalError(t *testing.T, err error, id string, cause error) {
 	t.Helper()
 	var typed *journal.Error
-	require.True(t, errors.As(err, &typed), "a *journal.Error for the actor's supervisor, instead of: %v", err)
+	require.ErrorAs(t, err, &typed, "a *journal.Error for the actor's supervisor, instead of: %v", err)
 	require.Equal(t, id, typed.PersistenceID)
 	require.ErrorIs(t, err, cause)
 }

@@ -26,6 +26,7 @@ func groups() []group {
 		{"capabilities", capabilityCases},
 		{"append", appendCases},
 		{"unknown commit", unknownCommitCases},
+		{"records", recordCases},
 		{"round trip", roundTripCases},
 		{"large event", largeEventCases},
 		{"persistence id", idCases},

@@ -41,7 +41,7 @@ type broken struct {
 	harness func(*journaltest.Harness)
 }
 
-var allBroken = slices.Concat(brokenAppends, brokenReads, brokenSnapshots, brokenLives, brokenTransactions)
+var allBroken = slices.Concat(brokenAppends, brokenRecords, brokenReads, brokenSnapshots, brokenLives, brokenTransactions)
 
 // harness is that of a journal in memory which outlives its handles. Each handle is broken by breaks.
 func harness(breaks func(*faulty)) journaltest.Harness {
@@ -75,11 +75,9 @@ func TestGoodJournals(t *testing.T) {
 		return
 	}
 	t.Run("one transaction at a time", func(t *testing.T) {
-		t.Parallel()
 		journaltest.Run(t, harness(func(*faulty) {}))
 	})
 	t.Run("several transactions at a time", func(t *testing.T) {
-		t.Parallel()
 		journaltest.Run(t, transactionalHarness(func(*transactional) {}))
 	})
 }

@@ -3,6 +3,7 @@ package memory
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,11 +16,46 @@ import (
 // AppendEvent implements journal.Store. It keeps nothing of the caller's memory.
 func (j *Journal) AppendEvent(ctx context.Context, e query.Event) error {
 	e = owned(e)
+	if e.UID == ([16]byte{}) {
+		return wrap("append an event", fmt.Errorf("%w: the UID of %q is zero: without one of its own it would pass for another event without one",
+			journal.ErrNotEncodable, e.ID()))
+	}
 	if err := onID(ctx, "append an event", e.PersistenceID, j.write, func() error { return j.append(e) }); err != nil {
 		return err
 	}
 	j.subscribers.notify()
 	return nil
+}
+
+// Append implements journal.Appender. It keeps nothing of the caller's memory.
+func (j *Journal) Append(ctx context.Context, records ...journal.Record) ([]query.Pointer, error) {
+	op := fmt.Sprintf("append %d records", len(records))
+	if err := journal.ValidateRecords(records); err != nil {
+		return nil, wrap(op, err)
+	}
+	events := make([]query.Event, len(records))
+	for i, r := range records {
+		events[i] = owned(query.Event{
+			PersistenceID: r.PersistenceID, Type: r.Type, ContentType: r.ContentType, Data: r.Data, Tags: r.Tags, Metadata: r.Metadata,
+		})
+		rand.Read(events[i].UID[:]) // never fails
+	}
+	pointers := make([]query.Pointer, len(records))
+	err := j.write(ctx, func() error {
+		for i, e := range events {
+			e.SequenceNumber = j.streams[e.PersistenceID].last() + 1
+			if err := j.append(e); err != nil {
+				return err
+			}
+			pointers[i] = query.Pointer{PersistenceID: e.PersistenceID, SequenceNumber: e.SequenceNumber}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, wrap(op, err)
+	}
+	j.subscribers.notify()
+	return pointers, nil
 }
 
 // append runs under the write lock.

@@ -22,6 +22,7 @@ var (
 	_ query.Pinger         = (*Journal)(nil)
 	_ query.TimeFinder     = (*Journal)(nil)
 	_ journal.Store        = (*Journal)(nil)
+	_ journal.Appender     = (*Journal)(nil)
 )
 
 // Journal is a journal in memory; see [New]. Its methods may be called concurrently.

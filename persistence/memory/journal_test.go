@@ -22,7 +22,7 @@ func newJournal(t *testing.T, opts ...memory.Option) *memory.Journal {
 func appendTo(t *testing.T, j *memory.Journal, id string, first, last int64) {
 	t.Helper()
 	for seq := first; seq <= last; seq++ {
-		e := query.Event{PersistenceID: id, SequenceNumber: seq, UID: [16]byte{byte(seq)}, Type: "T", Tags: []string{id}, Data: []byte("data")}
+		e := query.Event{PersistenceID: id, SequenceNumber: seq, UID: [16]byte{1, byte(seq)}, Type: "T", Tags: []string{id}, Data: []byte("data")}
 		require.NoError(t, j.AppendEvent(t.Context(), e))
 	}
 }
@@ -207,7 +207,7 @@ func BenchmarkEvents(b *testing.B) {
 	for i := range n {
 		id := fmt.Sprintf("entity-%d", i%1000)
 		last[id]++
-		e := query.Event{PersistenceID: id, SequenceNumber: last[id], Type: "T", Data: make([]byte, 256)}
+		e := query.Event{PersistenceID: id, SequenceNumber: last[id], UID: [16]byte{1}, Type: "T", Data: make([]byte, 256)}
 		if err := j.AppendEvent(b.Context(), e); err != nil {
 			b.Fatal(err)
 		}
@@ -235,7 +235,7 @@ func BenchmarkEvents(b *testing.B) {
 func BenchmarkAppend(b *testing.B) {
 	j := memory.New()
 	defer j.Close()
-	e := query.Event{PersistenceID: "a", Type: "T", Data: make([]byte, 256)}
+	e := query.Event{PersistenceID: "a", UID: [16]byte{1}, Type: "T", Data: make([]byte, 256)}
 	b.ReportAllocs()
 	for b.Loop() {
 		e.SequenceNumber++
