@@ -3,6 +3,7 @@ package journaltest
 import (
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -190,8 +191,8 @@ var filterCases = []testCase{
 			unknown[i] = fmt.Sprintf("unknown-%d", i)
 		}
 		for _, filter := range []query.Filter{
-			{Types: append(unknown, "test.v1.Type1")},
-			{Tags: append(unknown, "tag1")},
+			{Types: slices.Concat(unknown, []string{"test.v1.Type1"})},
+			{Tags: slices.Concat(unknown, []string{"tag1"})},
 		} {
 			require.Equal(t, ids(selected(whole, filter)), ids(s.feed(t, filter, query.Limits{Events: 1000})))
 		}

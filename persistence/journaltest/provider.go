@@ -76,7 +76,7 @@ var providerCases = []testCase{
 	}},
 }
 
-// persists persists an event of "a" through the provider, which says by a panic that it could not.
+// persists has an event of "a" persisted through the provider, which says by a panic that it could not.
 func persists(t *testing.T, state persistence.ProviderState, index int, event proto.Message) {
 	t.Helper()
 	require.NoError(t, panicOf(func() { state.PersistEvent("a", index, event) }), "PersistEvent at index %d", index)

@@ -92,27 +92,31 @@ func (j *transactional) waits(e query.Event) bool {
 // begin waits for the transactions that append to the same id, and takes an offset.
 func (j *transactional) begin(ctx context.Context, e query.Event, commit appendFunc) (*transaction, error) {
 	for {
-		j.mu.Lock()
-		var wait chan struct{}
-		for tx, ended := range j.open {
-			if tx.event.PersistenceID == e.PersistenceID {
-				wait = ended
-			}
-		}
-		if wait == nil {
-			defer j.mu.Unlock()
-			j.given++
-			tx := &transaction{j, e, j.given, commit}
-			j.open[tx] = make(chan struct{})
+		tx, wait := j.tryToBegin(e, commit)
+		if tx != nil {
 			return tx, nil
 		}
-		j.mu.Unlock()
 		select {
 		case <-wait:
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
 	}
+}
+
+// tryToBegin returns the transaction, or what is closed when it is worthwhile to try again.
+func (j *transactional) tryToBegin(e query.Event, commit appendFunc) (*transaction, chan struct{}) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for tx, ended := range j.open {
+		if tx.event.PersistenceID == e.PersistenceID {
+			return nil, ended
+		}
+	}
+	j.given++
+	tx := &transaction{j, e, j.given, commit}
+	j.open[tx] = make(chan struct{})
+	return tx, nil
 }
 
 func (tx *transaction) Commit() error {
