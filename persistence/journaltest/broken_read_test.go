@@ -50,6 +50,15 @@ func (f *faulty) onLimits(change func(*query.Limits)) {
 	}
 }
 
+// soon waits a moment for a condition that others make true if they have something to do, so that what could happen
+// between two steps does.
+func soon(condition func() bool) {
+	deadline := time.Now().Add(10 * time.Millisecond)
+	for !condition() && time.Now().Before(deadline) {
+		<-time.After(50 * time.Microsecond)
+	}
+}
+
 var brokenReads = slices.Concat(brokenFeeds, brokenFilters, brokenStreams, brokenReplays, brokenListings)
 
 var brokenFeeds = []broken{
@@ -134,9 +143,11 @@ var brokenFeeds = []broken{
 		says: "what the reader of", breaks: func(f *faulty) {
 			f.onPage(func(page *query.Page, _ query.Offset, _ query.Filter, _ query.Limits) {
 				if !page.More {
-					<-time.After(100 * time.Microsecond) // what happens in between is missed
-					head, _ := f.memory.Head(context.Background())
-					page.Next = max(page.Next, head.Offset)
+					soon(func() bool { // what happens in between is missed
+						head, _ := f.memory.Head(context.Background())
+						page.Next, head.Offset = max(page.Next, head.Offset), page.Next
+						return page.Next > head.Offset
+					})
 				}
 			})
 		}},

@@ -2,7 +2,7 @@ package journaltest_test
 
 import (
 	"context"
-	"runtime"
+	"time"
 
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/journal"
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
@@ -26,7 +26,7 @@ func oneByOne(ctx context.Context, records []journal.Record, good recordFunc) (p
 			return nil, err
 		}
 		pointers = append(pointers, p...)
-		runtime.Gosched()
+		<-time.After(50 * time.Microsecond) // for others to come in between
 	}
 	return pointers, nil
 }

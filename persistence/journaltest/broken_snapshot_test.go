@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -162,9 +161,10 @@ var brokenFences = []broken{
 			if err != nil || held != 0 {
 				return f.memory.Acquire(ctx, key, held)
 			}
-			for range 100 {
-				runtime.Gosched()
-			}
+			soon(func() bool {
+				now, _ := f.memory.Load(ctx, key)
+				return now.Epoch > s.Epoch || now.Index > s.Index
+			})
 			_, err = f.memory.Acquire(ctx, key, 0)
 			s.Epoch++
 			return s, err

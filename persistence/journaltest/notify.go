@@ -56,8 +56,9 @@ var notifyCases = []testCase{
 	}},
 	{"may be subscribed to and cancelled while writers append", notifier, func(t *testing.T, s *subject) {
 		var (
-			wg   sync.WaitGroup
-			late atomic.Int64
+			wg        sync.WaitGroup
+			cancelled atomic.Int64
+			late      atomic.Int64
 		)
 		stop := make(chan struct{})
 		for range 4 {
@@ -67,22 +68,26 @@ var notifyCases = []testCase{
 					case <-stop:
 						return
 					default:
-						var cancelled atomic.Bool
+						var over atomic.Bool
 						cancel := s.Journal.(query.Notifier).Subscribe(func() {
-							if cancelled.Load() {
+							if over.Load() {
 								late.Add(1)
 							}
 						})
 						cancel()
-						cancelled.Store(true)
+						over.Store(true)
+						cancelled.Add(1)
 					}
 				}
 			})
 		}
-		s.write(t, "a", 1, 50)
+		seq := int64(1)
+		for ; seq <= 50 || cancelled.Load() < 50; seq++ {
+			s.write(t, "a", seq, seq)
+		}
 		close(stop)
 		require.NoError(t, promptly(t, "Subscribe or cancel, called by several at once", func() error { wg.Wait(); return nil }))
-		s.write(t, "a", 51, 51)
+		s.write(t, "a", seq, seq)
 		require.Zero(t, late.Load(), "calls after cancel had returned")
 	}},
 }

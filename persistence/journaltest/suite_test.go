@@ -96,6 +96,9 @@ func runBroken(t *testing.T, name string) {
 // A suite that cannot fail is worthless: each of these journals is broken in one way, and the suite, run as its author
 // would run it, must say so. And each of its cases must have failed at least once.
 func TestTheSuiteFindsWhatIsBroken(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it runs the suite a hundred times")
+	}
 	var (
 		mu    sync.Mutex
 		found = map[string]bool{}
