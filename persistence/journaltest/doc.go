@@ -47,7 +47,7 @@
 //	several handles    what is one journal behaves as one, also in fencing and conflicts        Open
 //	reopen             everything is there after it was closed and opened                       Reopen
 //	crash              everything acknowledged is there after its process was killed            Crash
-//	provider           Proto.Actor's interface: indexes, snapshots, typed panics
+//	provider           Proto.Actor's interface: indexes, snapshots, typed panics                no ForeignProvider
 //	unknown types      what a program cannot decode is read raw, and fails an actor's recovery
 //	persistent actor   an actor is what it was: after a stop, a restart, a snapshot
 package journaltest

@@ -47,6 +47,10 @@ type Harness struct {
 	// offset can never become visible behind a greater one.
 	Begin func(t *testing.T, j Journal, e query.Event) Transaction
 
+	// ForeignProvider says that the events are kept in somebody else's Proto.Actor Provider: GetState is that one's, with
+	// its own ways of failing, and no event can be read without all that follow it in its stream.
+	ForeignProvider bool
+
 	// Capabilities are what the journal offers beyond Journal.
 	Capabilities Capabilities
 }
@@ -82,6 +86,7 @@ const (
 	crashing
 	severalHandles
 	transactions
+	ownProvider
 )
 
 // lacks says why a journal cannot do what a case needs; it is empty if the journal can.
@@ -106,6 +111,8 @@ func (h Harness) lacks(n need) string {
 		return "this journal does not outlive its process"
 	case n == severalHandles && h.Open == nil:
 		return "this journal has one handle at a time"
+	case n == ownProvider && h.ForeignProvider:
+		return "this journal keeps its events in somebody else's Provider"
 	case n == transactions && h.Begin == nil:
 		return "this journal commits one transaction at a time"
 	}

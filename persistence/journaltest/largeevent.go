@@ -38,7 +38,7 @@ var largeEventCases = []testCase{
 			}
 		}
 	}},
-	{"is not loaded with a page that has no room for it", anything, func(t *testing.T, s *subject) {
+	{"is not loaded with a page that has no room for it", ownProvider, func(t *testing.T, s *subject) {
 		const n = 32
 		s.writeLarge(t, n)
 		limits := query.Limits{Events: 1000, Bytes: 2*mebibyte + mebibyte/2}

@@ -15,7 +15,7 @@ import (
 
 // The journal as Proto.Actor's persistence.Provider, as code that knows nothing of package journal uses it.
 var providerCases = []testCase{
-	{"keeps events under their indexes", anything, func(t *testing.T, s *subject) {
+	{"keeps events under their indexes", ownProvider, func(t *testing.T, s *subject) {
 		state := s.GetState()
 		for i := range 5 {
 			persists(t, state, i, wrapperspb.Int64(int64(10+i)))
@@ -40,13 +40,13 @@ var providerCases = []testCase{
 			require.Equal(t, int64(10+i), m.Value)
 		}
 	}},
-	{"keeps tags, and gives events back without them", anything, func(t *testing.T, s *subject) {
+	{"keeps tags, and gives events back without them", ownProvider, func(t *testing.T, s *subject) {
 		state := s.GetState()
 		persists(t, state, 0, journal.Tag(wrapperspb.Int64(1), "eu", "b2b"))
 		state.GetEvents("a", 0, 0, func(e any) { require.IsType(t, (*wrapperspb.Int64Value)(nil), e) })
 		require.Equal(t, []string{"a/1"}, ids(s.feed(t, query.Filter{Tags: []string{"b2b"}}, query.Limits{Events: 10})))
 	}},
-	{"keeps snapshots", anything, func(t *testing.T, s *subject) {
+	{"keeps snapshots", ownProvider, func(t *testing.T, s *subject) {
 		state := s.GetState()
 		_, _, ok := state.GetSnapshot("a")
 		require.False(t, ok)
@@ -62,7 +62,7 @@ var providerCases = []testCase{
 		require.Equal(t, []string{"a/3"}, ids(s.replayed(t, "a", 1, 0)))
 		require.Len(t, s.all(t), 3)
 	}},
-	{"panics with what went wrong", anything, func(t *testing.T, s *subject) {
+	{"panics with what went wrong", ownProvider, func(t *testing.T, s *subject) {
 		state := s.GetState()
 		persists(t, state, 0, wrapperspb.Int64(1))
 		persist := func(id string, index int) func() {
