@@ -27,7 +27,7 @@ var unknownTypeCases = []testCase{
 			require.Contains(t, ids(s.feed(t, query.Filter{Types: []string{e.Type}}, query.Limits{Events: 10})), e.ID())
 		}
 	}},
-	{"are not replayed, nor what comes after them", anything, func(t *testing.T, s *subject) {
+	{"are not replayed, nor what comes after them", ownProvider, func(t *testing.T, s *subject) {
 		for _, change := range undecodable {
 			s := &subject{Journal: s.h.New(t), h: s.h, ctx: s.ctx}
 			s.deposits(t, 2)
