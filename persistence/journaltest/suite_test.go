@@ -102,6 +102,7 @@ func TestTheSuiteFindsWhatIsBroken(t *testing.T) {
 	var (
 		mu    sync.Mutex
 		found = map[string]bool{}
+		ran   int
 	)
 	t.Run("a journal that", func(t *testing.T) {
 		for _, b := range allBroken {
@@ -111,10 +112,11 @@ func TestTheSuiteFindsWhatIsBroken(t *testing.T) {
 				mu.Lock()
 				defer mu.Unlock()
 				maps.Copy(found, failed)
+				ran++
 			})
 		}
 	})
-	if t.Failed() {
+	if t.Failed() || ran < len(allBroken) { // -run has picked some
 		return
 	}
 	for _, c := range journaltest.Cases() {
