@@ -26,6 +26,11 @@ func newEvent(id string, seq int64) query.Event {
 	return e
 }
 
+// newID is what the event is called.
+func newID(id string, seq int64) string {
+	return (&query.Event{PersistenceID: id, SequenceNumber: seq}).ID()
+}
+
 // otherUID is the same event, written by somebody else.
 func otherUID(e query.Event) query.Event {
 	e.UID[0]++
@@ -56,6 +61,7 @@ func (s *subject) feed(t *testing.T, filter query.Filter, limits query.Limits) [
 		all = append(all, page.Events...)
 		if !page.More {
 			require.GreaterOrEqual(t, page.Next, head.Offset, "there is no more, so Next must have reached the head")
+			require.NoError(t, s.reaches(s.Journal, page.Next))
 			return all
 		}
 		require.Greater(t, page.Next, after, "there is more, so Next must move on")
@@ -91,7 +97,7 @@ func (s *subject) replayed(t *testing.T, id string, from, to int64) []query.Even
 
 func requirePage(t *testing.T, page query.Page, after query.Offset, filter query.Filter, limits query.Limits) {
 	t.Helper()
-	require.LessOrEqual(t, len(page.Events), limits.Events)
+	require.LessOrEqual(t, len(page.Events), limits.Events, "events of a page")
 	last, bytes := after, 0
 	for i := range page.Events {
 		e := &page.Events[i]
@@ -101,7 +107,7 @@ func requirePage(t *testing.T, page query.Page, after query.Offset, filter query
 		bytes += e.Size()
 	}
 	if limits.Bytes > 0 && len(page.Events) > 1 {
-		require.LessOrEqual(t, bytes, limits.Bytes)
+		require.LessOrEqual(t, bytes, limits.Bytes, "bytes of a page with more than one event")
 	}
 	require.GreaterOrEqual(t, page.Next, last, "Next is at or after the last event of its page")
 }

@@ -3,6 +3,7 @@ package journaltest
 import (
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -86,14 +87,27 @@ var feedCases = []testCase{
 		require.False(t, page.More)
 		require.Equal(t, query.Offset(1_000_000), page.Next)
 	}},
+	{"cannot be read without a limit of events", anything, func(t *testing.T, s *subject) {
+		s.write(t, "a", 1, 3)
+		for _, n := range []int{0, -1, math.MinInt} {
+			_, err := s.Events(s.ctx, 0, query.Filter{}, query.Limits{Events: n})
+			require.Error(t, err, "a limit of %d events", n)
+			_, _, err = s.EventsByPersistenceID(s.ctx, "a", 1, query.Limits{Events: n})
+			require.Error(t, err, "a limit of %d events", n)
+		}
+	}},
 	{"gives the returned slice away", anything, func(t *testing.T, s *subject) {
 		s.write(t, "a", 1, 3)
-		read, again := s.all(t), s.all(t)
-		clear(read)
-		require.Equal(t, again, s.all(t))
-		stream := s.stream(t, "a")
-		clear(stream)
-		require.Equal(t, again, s.stream(t, "a"))
+		whole := s.all(t)
+		for range 2 {
+			page, err := s.Events(s.ctx, 0, query.Filter{}, query.Limits{Events: 10})
+			require.NoError(t, err)
+			require.Equal(t, whole, page.Events)
+			clear(page.Events)
+			stream := s.stream(t, "a")
+			require.Equal(t, whole, stream)
+			clear(stream)
+		}
 	}},
 }
 
@@ -142,7 +156,9 @@ var filterCases = []testCase{
 		filter := query.Filter{Tags: []string{"mine"}}
 		var after query.Offset
 		for round := int64(1); round <= 10; round++ {
-			s.write(t, "other", round, round)
+			if round%3 == 0 {
+				s.write(t, "other", round/3, round/3)
+			}
 			e := newEvent("mine", round)
 			e.Tags = filter.Tags
 			require.NoError(t, s.AppendEvent(s.ctx, e))
@@ -150,20 +166,47 @@ var filterCases = []testCase{
 			require.NoError(t, err)
 			require.Equal(t, []string{e.ID()}, ids(page.Events))
 			after = page.Next
-			s.write(t, "third", round, round)
+			if round%2 == 0 { // now and then, what comes next matches
+				s.write(t, "third", round/2, round/2)
+			}
 		}
 	}},
 	{"matches types and tags as a whole", anything, func(t *testing.T, s *subject) {
-		names := []string{"a", "A", "ab", "a%", "a_", `a"b`, "a,b", "a]", "é"}
-		for i, name := range names {
+		for i, text := range similarTexts {
 			e := newEvent("x", int64(i+1))
-			e.Type, e.Tags = name, []string{name}
+			e.Type, e.Tags = text, []string{text}
 			require.NoError(t, s.AppendEvent(s.ctx, e))
 		}
-		for i, name := range names {
-			want := []string{newEvent("x", int64(i+1)).PersistenceID + fmt.Sprintf("/%d", i+1)}
-			require.Equal(t, want, ids(s.feed(t, query.Filter{Types: []string{name}}, query.Limits{Events: 10})), "type %q", name)
-			require.Equal(t, want, ids(s.feed(t, query.Filter{Tags: []string{name}}, query.Limits{Events: 10})), "tag %q", name)
+		for i, text := range similarTexts {
+			want := []string{fmt.Sprintf("x/%d", i+1)}
+			require.Equal(t, want, ids(s.feed(t, query.Filter{Types: []string{text}}, query.Limits{Events: 10})), "type %q", text)
+			require.Equal(t, want, ids(s.feed(t, query.Filter{Tags: []string{text}}, query.Limits{Events: 10})), "tag %q", text)
+		}
+	}},
+	{"takes long lists", anything, func(t *testing.T, s *subject) {
+		s.writeVaried(t)
+		whole := s.all(t)
+		unknown := make([]string, 5000)
+		for i := range unknown {
+			unknown[i] = fmt.Sprintf("unknown-%d", i)
+		}
+		for _, filter := range []query.Filter{
+			{Types: slices.Concat(unknown, []string{"test.v1.Type1"})},
+			{Tags: slices.Concat(unknown, []string{"tag1"})},
+		} {
+			require.Equal(t, ids(selected(whole, filter)), ids(s.feed(t, filter, query.Limits{Events: 1000})))
+		}
+	}},
+	{"that names no text is refused, or selects nothing", anything, func(t *testing.T, s *subject) {
+		e := newEvent("a", 1)
+		e.Type, e.Tags = "test\uFFFDtype", []string{"\uFFFD", "half \uFFFD"} // what a careless conversion makes of it
+		require.NoError(t, s.AppendEvent(s.ctx, e))
+		for _, text := range noTexts {
+			for _, filter := range []query.Filter{{Types: []string{text}}, {Tags: []string{text}}} {
+				if page, err := s.Events(s.ctx, 0, filter, query.Limits{Events: 10}); err == nil {
+					require.Empty(t, page.Events, "%+q", filter)
+				}
+			}
 		}
 	}},
 }
@@ -200,19 +243,23 @@ func (s *subject) writeVaried(t *testing.T) {
 func variedFilters(events []query.Event) map[string]query.Filter {
 	slice := events[0].Slice
 	return map[string]query.Filter{
-		"all slices":     {Slices: query.SliceRange{From: 0, To: query.NumSlices}},
-		"lower half":     {Slices: query.SliceRange{From: 0, To: query.NumSlices / 2}},
-		"upper half":     {Slices: query.SliceRange{From: query.NumSlices / 2, To: query.NumSlices}},
-		"one slice":      {Slices: query.SliceRange{From: slice, To: slice + 1}},
-		"one type":       {Types: []string{"test.v1.Type1"}},
-		"two types":      {Types: []string{"test.v1.Type1", "test.v1.Type2", "unknown"}},
-		"unknown type":   {Types: []string{"unknown"}},
-		"one tag":        {Tags: []string{"tag1"}},
-		"two tags":       {Tags: []string{"tag0", "tag2"}},
-		"unknown tag":    {Tags: []string{"unknown"}},
-		"type and tag":   {Types: []string{"test.v1.Type0"}, Tags: []string{"tag0"}},
-		"slice and tag":  {Slices: query.SliceRange{From: 0, To: 700}, Tags: []string{"tag2"}},
-		"slice and type": {Slices: query.SliceRange{From: 100, To: 900}, Types: []string{"test.v1.Type2"}},
-		"all three":      {Slices: query.SliceRange{From: 0, To: 700}, Types: []string{"test.v1.Type0", "test.v1.Type2"}, Tags: []string{"tag0", "tag2"}},
+		"all slices":      {Slices: query.SliceRange{From: 0, To: query.NumSlices}},
+		"lower half":      {Slices: query.SliceRange{From: 0, To: query.NumSlices / 2}},
+		"upper half":      {Slices: query.SliceRange{From: query.NumSlices / 2, To: query.NumSlices}},
+		"one slice":       {Slices: query.SliceRange{From: slice, To: slice + 1}},
+		"one type":        {Types: []string{"test.v1.Type1"}},
+		"two types":       {Types: []string{"test.v1.Type1", "test.v1.Type2", "unknown"}},
+		"unknown type":    {Types: []string{"unknown"}},
+		"one tag":         {Tags: []string{"tag1"}},
+		"two tags":        {Tags: []string{"tag0", "tag2"}},
+		"unknown tag":     {Tags: []string{"unknown"}},
+		"type and tag":    {Types: []string{"test.v1.Type0"}, Tags: []string{"tag0"}},
+		"slice and tag":   {Slices: query.SliceRange{From: 0, To: 700}, Tags: []string{"tag2"}},
+		"slice and type":  {Slices: query.SliceRange{From: 100, To: 900}, Types: []string{"test.v1.Type2"}},
+		"no slice":        {Slices: query.SliceRange{From: slice, To: slice}},
+		"slices reversed": {Slices: query.SliceRange{From: query.NumSlices, To: 1}},
+		"too many slices": {Slices: query.SliceRange{From: 100, To: 2 * query.NumSlices}},
+		"type twice":      {Types: []string{"test.v1.Type1", "test.v1.Type1"}, Tags: []string{"tag1", "tag1"}},
+		"all three":       {Slices: query.SliceRange{From: 0, To: 700}, Types: []string{"test.v1.Type0", "test.v1.Type2"}, Tags: []string{"tag0", "tag2"}},
 	}
 }

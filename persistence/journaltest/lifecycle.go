@@ -2,11 +2,14 @@ package journaltest
 
 import (
 	"context"
+	"errors"
 	"io"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/journal"
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
@@ -18,14 +21,16 @@ var contextCases = []testCase{
 		cancel()
 		s.write(t, "a", 1, 1) // so that Replay has something to do
 		for _, o := range s.operations("a") {
-			require.ErrorIs(t, o.call(ctx), context.Canceled, o.name)
+			err := promptly(t, o.name+" with a context that was cancelled", func() error { return o.call(ctx) })
+			require.ErrorIs(t, err, context.Canceled, o.name)
 		}
 	}},
 	{"whose deadline has passed stops every call", anything, func(t *testing.T, s *subject) {
 		ctx, cancel := context.WithDeadline(s.ctx, time.Now().Add(-time.Second))
 		defer cancel()
 		for _, o := range s.operations("a") {
-			require.ErrorIs(t, o.call(ctx), context.DeadlineExceeded, o.name)
+			err := promptly(t, o.name+" with a deadline that has passed", func() error { return o.call(ctx) })
+			require.ErrorIs(t, err, context.DeadlineExceeded, o.name)
 		}
 	}},
 	{"that ended leaves nothing half done, and the journal usable", anything, func(t *testing.T, s *subject) {
@@ -33,7 +38,8 @@ var contextCases = []testCase{
 		cancel()
 		for range 3 {
 			for _, o := range s.operations("a") {
-				require.Error(t, o.call(ctx), o.name)
+				err := promptly(t, o.name+" with a context that was cancelled", func() error { return o.call(ctx) })
+				require.Error(t, err, o.name)
 			}
 		}
 		require.Empty(t, s.all(t))
@@ -47,15 +53,15 @@ var contextCases = []testCase{
 		// An append whose context ends may have succeeded or not. Repeating it settles that; nothing is doubled.
 		for seq := int64(1); seq <= 30; seq++ {
 			ctx, cancel := context.WithTimeout(s.ctx, time.Duration(seq)*20*time.Microsecond)
-			err := s.AppendEvent(ctx, newEvent("a", seq))
+			err := promptly(t, "AppendEvent with a context that ends", func() error { return s.AppendEvent(ctx, newEvent("a", seq)) })
 			cancel()
 			if err != nil {
 				require.ErrorIs(t, err, context.DeadlineExceeded)
 				require.NoError(t, s.AppendEvent(s.ctx, newEvent("a", seq)))
 			}
 		}
-		require.Len(t, s.all(t), 30)
-		require.Len(t, s.stream(t, "a"), 30)
+		require.Len(t, s.all(t), 30, "what was acknowledged")
+		require.Len(t, s.stream(t, "a"), 30, "what was acknowledged")
 	}},
 }
 
@@ -64,14 +70,53 @@ var closeCases = []testCase{
 		s.write(t, "a", 1, 1)
 		require.NoError(t, s.close())
 		for _, o := range s.operations("a") {
-			err := o.call(s.ctx)
+			err := promptly(t, o.name+" of a closed journal", func() error { return o.call(s.ctx) })
 			require.ErrorIs(t, err, query.ErrClosed, o.name)
 			require.True(t, journal.IsFinal(err), "a closed journal does not open again: %v", err)
 		}
 	}},
-	{"may be called twice", closer, func(t *testing.T, s *subject) {
+	{"may be called twice, and by several at once", closer, func(t *testing.T, s *subject) {
+		s.write(t, "a", 1, 1)
+		var (
+			wg   sync.WaitGroup
+			errs [4]error
+		)
+		for i := range errs {
+			wg.Go(func() { errs[i] = s.close() })
+		}
+		require.NoError(t, promptly(t, "Close, called by several at once", func() error { wg.Wait(); return errors.Join(errs[:]...) }))
 		require.NoError(t, s.close())
+	}},
+	{"ends the provider's calls with a typed panic", closer, func(t *testing.T, s *subject) {
+		if lacks := s.h.lacks(ownProvider); lacks != "" {
+			t.Skip("the harness states that " + lacks)
+		}
+		state := s.GetState()
 		require.NoError(t, s.close())
+		for name, call := range map[string]func(){
+			"PersistEvent":    func() { state.PersistEvent("a", 0, wrapperspb.Int64(1)) },
+			"GetEvents":       func() { state.GetEvents("a", 0, 0, func(any) {}) },
+			"GetSnapshot":     func() { state.GetSnapshot("a") },
+			"PersistSnapshot": func() { state.PersistSnapshot("a", 1, wrapperspb.Int64(1)) },
+		} {
+			err := promptly(t, name+" of a closed journal's provider", func() error { return panicOf(call) })
+			requireJournalError(t, err, "a", query.ErrClosed)
+		}
+	}},
+	{"leaves subscriptions harmless", closer, func(t *testing.T, s *subject) {
+		n, ok := s.Journal.(query.Notifier)
+		if !ok {
+			t.Skip("the harness states that this journal is no query.Notifier")
+		}
+		ignore := func() {}
+		before := n.Subscribe(ignore)
+		s.write(t, "a", 1, 3)
+		require.NoError(t, s.close())
+		after := n.Subscribe(ignore)
+		require.Error(t, s.AppendEvent(s.ctx, newEvent("a", 4)))
+		for _, cancel := range []func(){before, after, before} {
+			require.NoError(t, promptly(t, "the end of a subscription to a closed journal", func() error { cancel(); return nil }))
+		}
 	}},
 	{"lets calls under way end", closer, func(t *testing.T, s *subject) {
 		started, done := make(chan struct{}), make(chan error, 1)
@@ -85,60 +130,9 @@ var closeCases = []testCase{
 			}
 		}()
 		<-started
-		require.NoError(t, s.close())
-		require.ErrorIs(t, <-done, query.ErrClosed)
+		require.NoError(t, promptly(t, "Close during appends", s.close))
+		require.ErrorIs(t, promptly(t, "an append during Close", func() error { return <-done }), query.ErrClosed)
 	}},
 }
 
 func (s *subject) close() error { return s.Journal.(io.Closer).Close() }
-
-var reopenCases = []testCase{
-	{"keeps the identity and the head", reopening, func(t *testing.T, s *subject) {
-		s.write(t, "a", 1, 3)
-		before, err := s.Head(s.ctx)
-		require.NoError(t, err)
-		s.reopen(t)
-		after, err := s.Head(s.ctx)
-		require.NoError(t, err)
-		require.Equal(t, before, after)
-	}},
-	{"keeps events, and which of them are hidden", reopening, func(t *testing.T, s *subject) {
-		s.writeVaried(t)
-		require.NoError(t, s.HideEvents(s.ctx, "entity-1", 2))
-		feed, replayed := s.all(t), s.replayed(t, "entity-1", 1, 0)
-		s.reopen(t)
-		require.Equal(t, feed, s.all(t))
-		require.Equal(t, replayed, s.replayed(t, "entity-1", 1, 0))
-	}},
-	{"goes on with sequence numbers and offsets", reopening, func(t *testing.T, s *subject) {
-		for round := int64(1); round <= 4; round++ {
-			s.write(t, "a", round, round)
-			s.write(t, "b", round, round)
-			s.reopen(t)
-			s.refuses(t, otherUID(newEvent("a", round)))
-			s.write(t, "a", round, round) // the same event again
-		}
-		require.Equal(t, []string{"a/1", "b/1", "a/2", "b/2", "a/3", "b/3", "a/4", "b/4"}, ids(s.all(t)))
-	}},
-	{"keeps snapshots of actors", reopening, func(t *testing.T, s *subject) {
-		require.NoError(t, s.SaveActorSnapshot(s.ctx, "a", snapshotAt(7)))
-		s.reopen(t)
-		s.hasSnapshot(t, "a", snapshotAt(7))
-	}},
-	{"keeps snapshots and epochs of outboxes", reopening, func(t *testing.T, s *subject) {
-		if !s.h.Capabilities.SnapshotStore {
-			t.Skip("no SnapshotStore")
-		}
-		epoch := s.acquire(t, outboxKey).Epoch
-		require.NoError(t, s.save(epoch, 3, "three"))
-		require.Equal(t, int64(1), s.acquire(t, "outbox/gone").Epoch)
-		require.NoError(t, s.store().Unregister(s.ctx, "outbox/gone"))
-		gone := s.load(t, "outbox/gone").Epoch
-
-		s.reopen(t)
-		requireSaved(t, epoch, 3, "three", s.load(t, outboxKey))
-		require.NoError(t, s.save(epoch, 4, "four"), "an owner may outlive its journal's connection")
-		requireSaved(t, epoch+1, 4, "four", s.acquire(t, outboxKey))
-		require.Greater(t, s.acquire(t, "outbox/gone").Epoch, gone)
-	}},
-}

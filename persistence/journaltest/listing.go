@@ -2,6 +2,7 @@ package journaltest
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 
@@ -26,7 +27,7 @@ var listingCases = []testCase{
 			want = append(want, id)
 		}
 		slices.Sort(want)
-		for _, size := range []int{1, 2, 7, len(want) - 1, len(want), 1000} {
+		for _, size := range []int{1, 2, 7, len(want) - 1, len(want), 1000, math.MaxInt} {
 			var got []string
 			for after := ""; ; after = got[len(got)-1] {
 				page := s.list(t, after, size)
@@ -35,6 +36,7 @@ var listingCases = []testCase{
 				}
 				require.LessOrEqual(t, len(page), size)
 				got = append(got, page...)
+				require.LessOrEqual(t, len(got), len(want), "more ids than there are, in pages of %d: %q", size, got)
 			}
 			require.Equal(t, want, got, "pages of %d", size)
 		}

@@ -54,8 +54,12 @@ var notifyCases = []testCase{
 		require.Zero(t, late.Load(), "calls after cancel had returned")
 		cancel() // once more is no error
 	}},
-	{"may be subscribed and cancelled while writers append", notifier, func(t *testing.T, s *subject) {
-		var wg sync.WaitGroup
+	{"may be subscribed to and cancelled while writers append", notifier, func(t *testing.T, s *subject) {
+		var (
+			wg        sync.WaitGroup
+			cancelled atomic.Int64
+			late      atomic.Int64
+		)
 		stop := make(chan struct{})
 		for range 4 {
 			wg.Go(func() {
@@ -64,21 +68,27 @@ var notifyCases = []testCase{
 					case <-stop:
 						return
 					default:
-						var cancelled atomic.Bool
+						var over atomic.Bool
 						cancel := s.Journal.(query.Notifier).Subscribe(func() {
-							if cancelled.Load() {
-								panic("called after cancel had returned")
+							if over.Load() {
+								late.Add(1)
 							}
 						})
 						cancel()
-						cancelled.Store(true)
+						over.Store(true)
+						cancelled.Add(1)
 					}
 				}
 			})
 		}
-		s.write(t, "a", 1, 50)
+		seq := int64(1)
+		for ; seq <= 50 || cancelled.Load() < 50; seq++ {
+			s.write(t, "a", seq, seq)
+		}
 		close(stop)
-		wg.Wait()
+		require.NoError(t, promptly(t, "Subscribe or cancel, called by several at once", func() error { wg.Wait(); return nil }))
+		s.write(t, "a", seq, seq)
+		require.Zero(t, late.Load(), "calls after cancel had returned")
 	}},
 }
 
@@ -101,8 +111,8 @@ func (c subscription) wait(t *testing.T) {
 	t.Helper()
 	select {
 	case <-c:
-	case <-time.After(10 * time.Second):
-		require.FailNow(t, "not notified within 10 s")
+	case <-time.After(patience):
+		require.FailNow(t, "a subscriber was not notified", "waited %v", patience)
 	}
 }
 

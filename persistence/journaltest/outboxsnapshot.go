@@ -1,9 +1,11 @@
 package journaltest
 
 import (
+	"bytes"
 	"fmt"
+	"maps"
+	"math"
 	"slices"
-	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -125,52 +127,18 @@ var outboxSnapshotCases = []testCase{
 			require.NoError(t, s.store().Unregister(s.ctx, outboxKey))
 		}
 	}},
-	{"give each of several new owners another epoch", snapshotStore, func(t *testing.T, s *subject) {
-		const owners = 8
-		var (
-			wg     sync.WaitGroup
-			epochs [owners]int64
-			errs   [owners]error
-		)
-		for i := range owners {
-			wg.Go(func() {
-				saved, err := s.store().Acquire(s.ctx, outboxKey, 0)
-				epochs[i], errs[i] = saved.Epoch, err
-			})
-		}
-		wg.Wait()
-		for _, err := range errs {
-			require.NoError(t, err)
-		}
-		slices.Sort(epochs[:])
-		require.Equal(t, [owners]int64{1, 2, 3, 4, 5, 6, 7, 8}, epochs)
-	}},
-	{"let one of several saves of an index win", snapshotStore, func(t *testing.T, s *subject) {
-		epoch := s.acquire(t, outboxKey).Epoch
-		var (
-			wg   sync.WaitGroup
-			errs [8]error
-		)
-		for i := range errs {
-			wg.Go(func() { errs[i] = s.save(epoch, 1, fmt.Sprint(i)) })
-		}
-		wg.Wait()
-		winner := slices.Index(errs[:], nil)
-		require.NotEqual(t, -1, winner)
-		for i, err := range errs {
-			if i != winner {
-				require.ErrorIs(t, err, query.ErrStaleIndex)
-			}
-		}
-		requireSaved(t, epoch, 1, fmt.Sprint(winner), s.load(t, outboxKey))
-	}},
 	{"keep data exactly, and nothing of the caller's memory", snapshotStore, func(t *testing.T, s *subject) {
 		epoch := s.acquire(t, outboxKey).Epoch
-		for i, data := range [][]byte{nil, {}, {0, 0xff}, []byte("text")} {
+		for i, data := range [][]byte{nil, {}, {0, 0xff}, []byte("text"), largeEvent("x", 1, mebibyte).Data} {
 			saved := query.Saved{Epoch: epoch, Index: int64(i + 1), Data: slices.Clone(data)}
 			require.NoError(t, s.store().Save(s.ctx, outboxKey, saved))
 			clear(saved.Data)
-			require.Equal(t, data, s.load(t, outboxKey).Data)
+			loaded := s.load(t, outboxKey).Data
+			require.True(t, bytes.Equal(data, loaded) && (data == nil) == (loaded == nil), "data %d, of %d bytes, differ", i, len(data))
+			clear(loaded)
+			proven, err := s.store().Acquire(s.ctx, outboxKey, epoch)
+			require.NoError(t, err)
+			require.True(t, bytes.Equal(data, proven.Data), "data %d, of %d bytes, are the journal's own memory", i, len(data))
 		}
 	}},
 	{"take what is to be kept", snapshotStore, func(t *testing.T, s *subject) {
@@ -183,10 +151,22 @@ var outboxSnapshotCases = []testCase{
 			Held:      map[string]int64{"it's \"held\"": 3},
 			Parked:    []query.Pointer{{PersistenceID: "a", SequenceNumber: 2}, {PersistenceID: "é", SequenceNumber: 1}},
 		}
-		require.NoError(t, s.store().Save(s.ctx, outboxKey, query.Saved{Epoch: epoch, Index: 1, Data: []byte("x"), Keep: keep}))
-		got := s.load(t, outboxKey)
-		requireSaved(t, epoch, 1, "x", got)
-		require.Equal(t, keep, got.Keep, "retention goes by it")
+		s.keepsOf(t, epoch, 1, keep)
+		s.keepsOf(t, epoch, 2, query.Keep{Watermark: last.Offset}) // nothing is left of the one before
+		requireSaved(t, epoch+1, 2, "x", s.acquire(t, outboxKey))
+	}},
+	{"take what is to be kept of many ids, whatever they are called", snapshotStore, func(t *testing.T, s *subject) {
+		epoch := s.acquire(t, outboxKey).Epoch
+		keep := query.Keep{Watermark: math.MaxInt64, Held: map[string]int64{}, Anchor: query.Pointer{PersistenceID: similarIDs[len(similarIDs)-1], SequenceNumber: math.MaxInt64}}
+		for i, id := range similarIDs {
+			keep.Held[id] = int64(i + 1)
+			keep.Parked = append(keep.Parked, query.Pointer{PersistenceID: id, SequenceNumber: int64(i + 1)})
+		}
+		for i := range int64(5000) {
+			keep.Held[fmt.Sprintf("order-%d", i)] = math.MaxInt64 - i
+			keep.Parked = append(keep.Parked, query.Pointer{PersistenceID: "many", SequenceNumber: 2*i + 1})
+		}
+		s.keepsOf(t, epoch, 1, keep)
 	}},
 	{"are apart from those of actors", snapshotStore, func(t *testing.T, s *subject) {
 		require.NoError(t, s.SaveActorSnapshot(s.ctx, outboxKey, snapshotAt(7)))
@@ -196,6 +176,25 @@ var outboxSnapshotCases = []testCase{
 		requireSaved(t, 1, 9, "outbox", s.load(t, outboxKey))
 		require.Empty(t, s.all(t))
 	}},
+}
+
+// keepsOf saves what is to be kept, and checks that it is what every way of reading gives, and nobody else's memory.
+func (s *subject) keepsOf(t *testing.T, epoch, index int64, keep query.Keep) {
+	t.Helper()
+	given := keep
+	given.Held, given.Parked = maps.Clone(keep.Held), slices.Clone(keep.Parked)
+	require.NoError(t, s.store().Save(s.ctx, outboxKey, query.Saved{Epoch: epoch, Index: index, Data: []byte("x"), Keep: given}))
+	clear(given.Held)
+	clear(given.Parked)
+
+	got := s.load(t, outboxKey)
+	requireSaved(t, epoch, index, "x", got)
+	require.Equal(t, keep, got.Keep, "retention goes by it")
+	clear(got.Keep.Held)
+	clear(got.Keep.Parked)
+	proven, err := s.store().Acquire(s.ctx, outboxKey, epoch)
+	require.NoError(t, err)
+	require.Equal(t, keep, proven.Keep, "what Acquire returns")
 }
 
 func (s *subject) store() query.SnapshotStore { return s.Journal.(query.SnapshotStore) }

@@ -71,7 +71,7 @@ var replayCases = []testCase{
 	}},
 	{"lets the callback use the journal", anything, func(t *testing.T, s *subject) {
 		s.write(t, "a", 1, 3)
-		require.NoError(t, s.Replay(s.ctx, "a", 1, 0, func(e query.Event) error {
+		copied := func(e query.Event) error {
 			if err := s.AppendEvent(s.ctx, newEvent("copy", e.SequenceNumber)); err != nil {
 				return err
 			}
@@ -80,7 +80,9 @@ var replayCases = []testCase{
 				err = fmt.Errorf("last is %d after appending %d", last, e.SequenceNumber)
 			}
 			return err
-		}))
+		}
+		require.NoError(t, promptly(t, "Replay, whose callback uses the journal,", func() error { return s.Replay(s.ctx, "a", 1, 0, copied) }))
+		require.Len(t, s.all(t), 6)
 	}},
 }
 

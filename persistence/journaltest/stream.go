@@ -81,6 +81,13 @@ var headCases = []testCase{
 		require.NoError(t, err)
 		require.Equal(t, before.Identity, after.Identity)
 	}},
+	{"has an identity of its own", anything, func(t *testing.T, s *subject) {
+		mine, err := s.Head(s.ctx)
+		require.NoError(t, err)
+		other, err := s.h.New(t).Head(s.ctx)
+		require.NoError(t, err)
+		require.NotEqual(t, mine.Identity, other.Identity, "another journal can be told from this one")
+	}},
 	{"is what the feed reaches", anything, func(t *testing.T, s *subject) {
 		for seq := range int64(4) {
 			if seq > 0 {

@@ -2,79 +2,57 @@ package journaltest
 
 import (
 	"context"
-	"io"
 	"testing"
 	"time"
 
-	"github.com/asynkron/protoactor-go/persistence"
 	"github.com/stretchr/testify/require"
-
-	"github.com/protoactor-contrib/protoactor-outbox/persistence/journal"
-	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
 )
 
-// Journal is what the suite tests: both sides of a journal, and the Proto.Actor provider made of them.
-type Journal interface {
-	query.Journal
-	journal.Store
-	persistence.Provider
-}
-
-// Harness states the facts about a journal that the suite cannot find out.
-type Harness struct {
-	// New returns an empty journal that nobody else writes to. It registers with t.Cleanup what is needed to
-	// get rid of it; the case may have closed it by then.
-	New func(t *testing.T) Journal
-
-	// Reopen closes j and opens what it stored again. Nil says that the journal does not outlive being closed.
-	Reopen func(t *testing.T, j Journal) Journal
-
-	// Capabilities are what the journal offers beyond Journal.
-	Capabilities Capabilities
-}
-
-// Capabilities says which optional interfaces a journal implements. The suite fails if it implements others.
-type Capabilities struct {
-	SnapshotStore  bool // query.SnapshotStore
-	Notifier       bool // query.Notifier
-	PersistenceIDs bool // query.PersistenceIDs
-	Pinger         bool // query.Pinger
-	TimeFinder     bool // query.TimeFinder
-	Closer         bool // io.Closer; closing twice is no error
-}
-
-// Run runs every case as a subtest of t.
+// Run runs every case as a subtest of t, "<group>/<case>". The package's documentation says what each group proves.
 func Run(t *testing.T, h Harness) {
 	t.Helper()
 	require.NotNil(t, h.New, "Harness.New is required")
-	for _, g := range []group{
+	for _, g := range groups() {
+		t.Run(g.name, func(t *testing.T) {
+			for _, c := range g.cases {
+				t.Run(c.name, func(t *testing.T) { c.run(t, newSubject(t, h, c.needs)) })
+			}
+		})
+	}
+}
+
+func groups() []group {
+	return []group{
 		{"capabilities", capabilityCases},
 		{"append", appendCases},
+		{"unknown commit", unknownCommitCases},
 		{"records", recordCases},
 		{"round trip", roundTripCases},
+		{"large event", largeEventCases},
 		{"persistence id", idCases},
 		{"feed", feedCases},
 		{"filter", filterCases},
 		{"tail", tailCases},
+		{"open transaction", transactionCases},
 		{"stream", streamCases},
 		{"head", headCases},
 		{"replay", replayCases},
 		{"hidden events", hiddenCases},
 		{"actor snapshots", actorSnapshotCases},
 		{"outbox snapshots", outboxSnapshotCases},
+		{"ownership", ownershipCases},
 		{"notification", notifyCases},
 		{"listing", listingCases},
 		{"time", timeCases},
+		{"ping", pingCases},
 		{"context", contextCases},
 		{"close", closeCases},
-		{"reopen", reopenCases},
+		{"several handles", handleCases},
+		{"reopen", restartCases(reopening, (*subject).reopen)},
+		{"crash", restartCases(crashing, (*subject).crash)},
+		{"provider", providerCases},
+		{"unknown types", unknownTypeCases},
 		{"persistent actor", actorCases},
-	} {
-		t.Run(g.name, func(t *testing.T) {
-			for _, c := range g.cases {
-				t.Run(c.name, func(t *testing.T) { c.run(t, newSubject(t, h, c.needs)) })
-			}
-		})
 	}
 }
 
@@ -89,40 +67,12 @@ type testCase struct {
 	run   func(t *testing.T, s *subject)
 }
 
-// need is what a journal must offer for a case to make sense.
-type need int
-
-const (
-	anything need = iota
-	snapshotStore
-	notifier
-	persistenceIDs
-	timeFinder
-	closer
-	reopening
-)
-
-func (h Harness) offers(n need) bool {
-	switch n {
-	case snapshotStore:
-		return h.Capabilities.SnapshotStore
-	case notifier:
-		return h.Capabilities.Notifier
-	case persistenceIDs:
-		return h.Capabilities.PersistenceIDs
-	case timeFinder:
-		return h.Capabilities.TimeFinder
-	case closer:
-		return h.Capabilities.Closer
-	case reopening:
-		return h.Reopen != nil
-	}
-	return true
-}
-
 // caseTimeout is how long one case may take before its calls fail: long enough for a slow machine under the race
 // detector.
 const caseTimeout = 60 * time.Second
+
+// patience is how long the suite waits for what should happen soon.
+var patience = 10 * time.Second
 
 // subject is the journal under test in one case.
 type subject struct {
@@ -133,35 +83,39 @@ type subject struct {
 
 func newSubject(t *testing.T, h Harness, n need) *subject {
 	t.Helper()
-	if !h.offers(n) {
-		t.Skip("the harness states that this journal does not offer it")
+	if lacks := h.lacks(n); lacks != "" {
+		t.Skip("the harness states that " + lacks)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), caseTimeout)
 	t.Cleanup(cancel)
 	return &subject{Journal: h.New(t), h: h, ctx: ctx}
 }
 
-func (s *subject) reopen(t *testing.T) {
+// promptly calls fn and returns its error. It fails the test if that takes long, instead of hanging with it.
+func promptly(t *testing.T, what string, fn func() error) error {
 	t.Helper()
-	s.Journal = s.h.Reopen(t, s.Journal)
+	done := make(chan error, 1)
+	go func() { done <- fn() }()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(patience):
+		require.FailNow(t, what+" does not return", "waited %v", patience)
+		return nil
+	}
 }
 
-var capabilityCases = []testCase{
-	{"are those that the harness states", anything, func(t *testing.T, s *subject) {
-		_, isSnapshotStore := s.Journal.(query.SnapshotStore)
-		_, isNotifier := s.Journal.(query.Notifier)
-		_, isPersistenceIDs := s.Journal.(query.PersistenceIDs)
-		_, isPinger := s.Journal.(query.Pinger)
-		_, isTimeFinder := s.Journal.(query.TimeFinder)
-		_, isCloser := s.Journal.(io.Closer)
-		implemented := Capabilities{
-			SnapshotStore:  isSnapshotStore,
-			Notifier:       isNotifier,
-			PersistenceIDs: isPersistenceIDs,
-			Pinger:         isPinger,
-			TimeFinder:     isTimeFinder,
-			Closer:         isCloser,
+// eventually calls condition until it is true, and fails the test if that takes long.
+func eventually(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	deadline := time.After(patience)
+	again := time.NewTicker(5 * time.Millisecond)
+	defer again.Stop()
+	for !condition() {
+		select {
+		case <-again.C:
+		case <-deadline:
+			require.FailNow(t, what+": it did not come to that", "waited %v", patience)
 		}
-		require.Equal(t, s.h.Capabilities, implemented, "expected: stated; actual: implemented")
-	}},
+	}
 }

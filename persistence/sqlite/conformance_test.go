@@ -1,6 +1,7 @@
 package sqlite_test
 
 import (
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -25,6 +26,19 @@ func TestConformance(t *testing.T) {
 		},
 		Reopen: func(t *testing.T, j journaltest.Journal) journaltest.Journal {
 			require.NoError(t, j.(*sqlite.Journal).Close())
+			return open(t, paths[j])
+		},
+		Crash: func(t *testing.T, j journaltest.Journal) journaltest.Journal {
+			// What is on the disk while the journal is open is what a process that is killed leaves there.
+			left := filepath.Join(t.TempDir(), "journal.db")
+			for _, suffix := range []string{"", "-wal"} {
+				content, err := os.ReadFile(paths[j] + suffix)
+				require.NoError(t, err)
+				require.NoError(t, os.WriteFile(left+suffix, content, 0o600))
+			}
+			return open(t, left)
+		},
+		Open: func(t *testing.T, j journaltest.Journal) journaltest.Journal {
 			return open(t, paths[j])
 		},
 		Capabilities: journaltest.Capabilities{
