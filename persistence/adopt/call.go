@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync"
+	"time"
 )
 
 // errPanic says that the provider panicked.
@@ -102,8 +103,13 @@ func (j *Journal) call(ctx context.Context, id string, fn func() error) error {
 	if err != nil {
 		return fmt.Errorf("an earlier call of the provider for %q has not returned: %w", id, err)
 	}
+	if !j.calls.begin() {
+		release()
+		return errClosed
+	}
 	done := make(chan error, 1)
 	go func() {
+		defer j.calls.end()
 		defer release()
 		done <- guarded(fn)
 	}()
@@ -118,10 +124,64 @@ func (j *Journal) call(ctx context.Context, id string, fn func() error) error {
 
 // usable returns an error if the journal is closed, or the context has ended.
 func (j *Journal) usable(ctx context.Context) error {
-	if j.closed.Load() {
+	if j.calls.isClosed() {
 		return errClosed
 	}
 	return ctx.Err()
+}
+
+// calls are those of the provider that are under way, until the journal is closed.
+type calls struct {
+	mu     sync.Mutex
+	count  int
+	closed bool
+	none   chan struct{} // set by close, closed when there is none any more
+}
+
+func (c *calls) begin() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.closed {
+		c.count++
+	}
+	return !c.closed
+}
+
+func (c *calls) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.count--; c.count == 0 && c.none != nil {
+		close(c.none)
+	}
+}
+
+func (c *calls) isClosed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
+}
+
+// close returns how many calls have not ended in time.
+func (c *calls) close(wait time.Duration) int {
+	c.mu.Lock()
+	c.closed = true
+	if c.count == 0 {
+		c.mu.Unlock()
+		return 0
+	}
+	if c.none == nil {
+		c.none = make(chan struct{})
+	}
+	c.mu.Unlock()
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-c.none:
+	case <-timer.C:
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.count
 }
 
 func guarded(fn func() error) (err error) {

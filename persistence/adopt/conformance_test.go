@@ -63,7 +63,7 @@ func (c *carrier) feed(key string) *adopt.Feed {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.feeds[key] == nil {
-		if c.feeds[key] = c.Journal.Feed; len(c.feeds) > 1 {
+		if c.feeds[key] = c.Feed; len(c.feeds) > 1 {
 			c.feeds[key] = c.NewFeed()
 		}
 	}

@@ -2,6 +2,7 @@ package adopt
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
@@ -109,7 +110,7 @@ func (f *Feed) savedThrough(id string) (through int64, ok bool) {
 	if next, held := f.saved.keep.Held[id]; held {
 		through = min(through, next-1)
 	}
-	for _, p := range append(f.saved.keep.Parked[:len(f.saved.keep.Parked):len(f.saved.keep.Parked)], f.saved.keep.Anchor) {
+	for _, p := range append(slices.Clip(f.saved.keep.Parked), f.saved.keep.Anchor) {
 		if p.PersistenceID == id {
 			through = min(through, p.SequenceNumber-1)
 		}

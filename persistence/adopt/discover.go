@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	// lookers is how many ids are looked at at a time.
+	// lookers is how many looks there are at a time.
 	lookers = 16
 	// patience is how long a reader of the feed waits for a round of looks. What comes later is told to those who have
 	// subscribed: one id whose reads are slow must not make all others wait.
@@ -140,7 +140,7 @@ func (f *Feed) startRound(ctx context.Context) (ended <-chan struct{}) {
 	return done
 }
 
-// looks looks at the ids that are due. It reports false if it could not.
+// looks has all ids that are due looked at. It reports false if it could not.
 func (f *Feed) looks(ctx context.Context) (ok bool) {
 	if f.j.locks.tooManyStuck() {
 		f.mu.Lock()

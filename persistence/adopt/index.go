@@ -109,8 +109,8 @@ func (x *index) offset(s *stream, seq int64) query.Offset {
 // settledThrough is the sequence number through which the id has offsets at or below the given one.
 func (x *index) settledThrough(s *stream, offset query.Offset) int64 {
 	through := s.last
-	for i := len(s.spans) - 1; i >= 0; i-- {
-		switch sp := s.spans[i]; {
+	for _, sp := range slices.Backward(s.spans) {
+		switch {
 		case sp.end() <= offset:
 			return sp.last()
 		case sp.offset <= offset:

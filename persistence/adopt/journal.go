@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 
 	"github.com/asynkron/protoactor-go/persistence"
 
@@ -50,7 +49,8 @@ type Journal struct {
 	ids   IDs
 
 	locks       idLocks
-	closed      atomic.Bool
+	calls       calls
+	taken       taken
 	problems    problems
 	registry    registry
 	hidden      floors
@@ -112,15 +112,17 @@ func (j *Journal) NewFeed() *Feed {
 func (j *Journal) allFeeds() []*Feed {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.feeds[:len(j.feeds):len(j.feeds)]
+	return slices.Clip(j.feeds)
 }
 
-// Close ends the journal and its subscriptions; later calls return query.ErrClosed. It leaves the provider alone, and does
-// not wait for calls of it. Actors that use the journal through persistence.Using are not affected. Closing twice is no
-// error.
+// Close ends the journal and its subscriptions; later calls return query.ErrClosed. It leaves the provider alone, and waits
+// for the calls of it that are under way, but no longer than a call may take. Actors that use the journal through
+// persistence.Using are not affected. Closing again is no error, and waits again.
 func (j *Journal) Close() error {
-	j.closed.Store(true)
 	j.subscribers.close()
+	if n := j.calls.close(j.callTimeout); n > 0 {
+		return fmt.Errorf("adopted provider: %d calls of it hang, and go on", n)
+	}
 	return nil
 }
 
@@ -148,7 +150,7 @@ func (j *Journal) PersistenceIDs(ctx context.Context, after string, limit int) (
 	if err != nil {
 		return nil, wrap(op, err)
 	}
-	ids = slices.DeleteFunc(append(slices.Clone(ids), j.Feed.known()...), func(id string) bool {
+	ids = slices.DeleteFunc(append(slices.Clone(ids), j.known()...), func(id string) bool {
 		return id <= after || query.ValidateID(id) != nil || reserved(id)
 	})
 	slices.SortFunc(ids, cmp.Compare[string])

@@ -2,6 +2,7 @@ package adopt
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
 )
@@ -72,13 +73,27 @@ func (j *Journal) locate(id string, k known, answer []any) (all []any, first int
 		return nil, k.last, nil // it lags behind what it has shown before
 	}
 	if i := j.find(id, k, answer, 0); i >= 0 {
-		return answer, k.last - int64(i), nil
+		return answer, k.last - int64(i), j.notInserted(id, k, i)
 	}
 	all, first, err = j.all(id)
 	if err == nil && first <= k.last {
 		err = fmt.Errorf("%w: event %d of %q is not the one that it was", ErrRewritten, k.last, id)
 	}
 	return all, first, err
+}
+
+// notInserted returns an error if an event has been put before the last one known. Some providers keep events by their index,
+// and an actor that has recovered from a stream with gaps, because writes of it were lost, counts into one of them. It may be
+// so where a read has shown more before the last event than it was asked for.
+func (j *Journal) notInserted(id string, k known, more int) error {
+	if more <= 0 {
+		return nil
+	}
+	all := j.raw(id, 0, 0)
+	if i := j.find(id, k, all, int(k.last-1)); int64(i) >= k.last {
+		return fmt.Errorf("%w: %d events were put before event %d of %q", ErrRewritten, int64(i)+1-k.last, k.last, id)
+	}
+	return nil
 }
 
 // find returns the index of the last event known in an answer, -1 if it is not there. It is expected at a place.
@@ -90,7 +105,7 @@ func (j *Journal) find(id string, k known, all []any, expected int) int {
 	if expected >= 0 && expected < len(all) && is(expected) {
 		return expected
 	}
-	for i := len(all) - 1; i >= 0; i-- {
+	for i := range slices.Backward(all) {
 		if is(i) {
 			return i
 		}
@@ -140,7 +155,10 @@ func (j *Journal) page(id string, k known, from int64, aligned bool, limits quer
 	}
 	first := k.last - int64(i)
 	all = all[:i+1]
-	if first < from { // it has lost some
+	if first < from { // it has lost some before that
+		if err := j.notInserted(id, k, int(from-first)); err != nil {
+			return nil, 0, false, err
+		}
 		all = all[from-first:]
 	}
 	events, through, err = j.fill(id, max(first, from), all[:min(want, int64(len(all)))], limits)

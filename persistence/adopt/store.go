@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -43,12 +44,51 @@ func (j *Journal) append(ctx context.Context, e query.Event) error {
 			return err
 		}
 		defer j.persisted(e.PersistenceID, e.SequenceNumber)
-		if there {
-			return nil // an earlier try has succeeded
+		switch {
+		case there: // an earlier try has succeeded
+		case j.taken.is(e): // an earlier try was taken, and is not shown yet
+			err = j.awaitStored(ctx, e, nil)
+		default:
+			err = guarded(func() error { j.state.PersistEvent(e.PersistenceID, int(e.SequenceNumber)-1, m); return nil })
+			if err == nil {
+				j.taken.add(e)
+			}
+			err = j.awaitStored(ctx, e, err)
 		}
-		err = guarded(func() error { j.state.PersistEvent(e.PersistenceID, int(e.SequenceNumber)-1, m); return nil })
-		return j.awaitStored(ctx, e, err)
+		if err == nil {
+			j.taken.remove(e)
+		}
+		return err
 	})
+}
+
+// taken are the events that the provider has taken without an error, and has not shown yet, by persistence id. They are not
+// given to it again: it may keep both.
+type taken struct {
+	mu  sync.Mutex
+	all map[string][16]byte
+}
+
+func (t *taken) is(e query.Event) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	uid, ok := t.all[e.PersistenceID]
+	return ok && uid == e.UID
+}
+
+func (t *taken) add(e query.Event) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.all == nil {
+		t.all = make(map[string][16]byte)
+	}
+	t.all[e.PersistenceID] = e.UID
+}
+
+func (t *taken) remove(e query.Event) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.all, e.PersistenceID)
 }
 
 // hasAt reports whether the event is stored under its number, as the last one of its id. If another one is, or the one
