@@ -178,12 +178,12 @@ func decodeIndex(m *adoptv1.Feed) (*index, error) {
 	}
 	for i, r := range m.GetRuns() {
 		sp := span{offset: query.Offset(r.GetOffset()), first: r.GetFirst(), count: r.GetCount()}
-		if int(r.GetStream()) >= len(order) || sp.first < 1 || sp.count < 1 || sp.offset < 1 || sp.end() > x.assigned ||
+		if int(r.GetStream()) >= len(order) || sp.first < 1 || sp.count < 1 || sp.count > int64(x.assigned) || sp.offset < 1 || sp.end() > x.assigned ||
 			(i > 0 && sp.offset <= x.runs[i-1].end()) {
 			return nil, fmt.Errorf("%w: its run %d is not one", errDamaged, i)
 		}
 		s := order[r.GetStream()]
-		if n := len(s.spans); sp.last() > s.last || (n > 0 && sp.first <= s.spans[n-1].last()) {
+		if n := len(s.spans); sp.first > s.last || sp.last() > s.last || (n > 0 && sp.first <= s.spans[n-1].last()) {
 			return nil, fmt.Errorf("%w: run %d of %q is not in order", errDamaged, i, s.id)
 		}
 		s.spans = append(s.spans, sp)
