@@ -9,8 +9,8 @@
 // It promises what the provider can bear: every event that a read of the provider shows is published, at least once, in
 // the order of its persistence id. It does not promise
 //
-//   - that cost follows work: a sweep reads every id, and the outbox's snapshot has an entry for every id, about 35 bytes
-//     and the id's length twice over, which is written each time that something was published;
+//   - that cost follows work: a sweep reads every id, and the outbox's snapshot has an entry for every id, 16 bytes and the
+//     id itself, which is written once a second while something is published;
 //   - a fence: two processes that own one outbox find out at their next save, not before it;
 //   - times, tags and metadata, which a provider does not have.
 //

@@ -232,7 +232,9 @@ func TestWrapNamesWhatIsWrong(t *testing.T) {
 		"the provider is nil":  func() (*adopt.Journal, error) { return adopt.Wrap(nil, ids) },
 		"ids is nil":           func() (*adopt.Journal, error) { return adopt.Wrap(newTable(), nil) },
 		"WithSweepInterval(0s": func() (*adopt.Journal, error) { return adopt.Wrap(newTable(), ids, adopt.WithSweepInterval(0)) },
-		"WithCallTimeout(-1s":  func() (*adopt.Journal, error) { return adopt.Wrap(newTable(), ids, adopt.WithCallTimeout(-time.Second)) },
+		"WithCallTimeout(-1s": func() (*adopt.Journal, error) {
+			return adopt.Wrap(newTable(), ids, adopt.WithCallTimeout(-time.Second))
+		},
 		"WithConfirmWithin(0s": func() (*adopt.Journal, error) { return adopt.Wrap(newTable(), ids, adopt.WithConfirmWithin(0)) },
 		"WithTime":             func() (*adopt.Journal, error) { return adopt.Wrap(newTable(), ids, adopt.WithTime(nil)) },
 		"WithLogger":           func() (*adopt.Journal, error) { return adopt.Wrap(newTable(), ids, adopt.WithLogger(nil)) },

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
@@ -267,6 +268,10 @@ func (f *Feed) bind(key, identity string, m *adoptv1.OutboxSnapshot, owner bool)
 			}
 		}
 		f.anew(x)
+	}
+	if owner && !f.owned {
+		f.j.log.Info("an outbox keeps its offsets in a Proto.Actor provider, which cannot fence: let no other process have one of that name",
+			slog.String("key", key), slog.Int("ids", len(f.index.streams)))
 	}
 	f.key, f.owned = key, f.owned || owner
 	return nil

@@ -95,7 +95,7 @@ var importCases = []testCase{
 		woken := make(chan struct{}, 100)
 		cancel := s.Journal.(query.Notifier).Subscribe(func() { woken <- struct{}{} })
 		defer cancel()
-		require.NoError(t, s.importer().ImportEvents(s.ctx, span("a", 1, 1)))
+		require.NoError(t, s.importer().ImportEvents(s.ctx, span("woken", 1, 1)))
 		select {
 		case <-woken:
 		case <-s.ctx.Done():
