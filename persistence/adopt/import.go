@@ -115,17 +115,20 @@ func (j *Journal) importID(ctx context.Context, id string, to Target, r *Report)
 func (j *Journal) everything(ctx context.Context, id string) ([]query.Event, journal.ActorSnapshot, error) {
 	ctx, cancel := context.WithTimeout(ctx, j.callTimeout)
 	defer cancel()
+	snapshot, _, err := j.LoadActorSnapshot(ctx, id) // first: it must not cover more than the events
+	if err != nil {
+		return nil, snapshot, err
+	}
 	var events []query.Event
-	err := j.call(ctx, id, func() error {
+	err = j.call(ctx, id, func() error {
 		n := j.look(id, known{})
 		events = n.events
 		return n.err
 	})
 	if err != nil {
-		return nil, journal.ActorSnapshot{}, err
+		return nil, snapshot, err
 	}
-	snapshot, _, err := j.LoadActorSnapshot(ctx, id)
-	return events, snapshot, err
+	return events, snapshot, nil
 }
 
 // compare reads back what was imported.
