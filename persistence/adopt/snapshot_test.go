@@ -130,6 +130,54 @@ func TestOfTwoOwnersOfOneEpochOneIsFenced(t *testing.T) {
 	require.NoError(t, errs[1])
 }
 
+// The same, where each has seen its own take-over: only the nonce tells them apart.
+func TestAnOwnerWhoseTakeOverWasOverwrittenIsFenced(t *testing.T) {
+	p := newTable()
+	first := open(t, p, nil)
+	acquire(t, first)
+	stale, once := &strange{table: p, persistEvent: p.PersistEvent, getEvents: p.GetEvents, persistSnapshot: p.PersistSnapshot}, false
+	stale.getSnapshot = func(id string) (any, int, bool) {
+		if id == adopt.ReservedPrefix+key && !once {
+			once = true
+			return nil, 0, false
+		}
+		return p.GetSnapshot(id)
+	}
+	second := open(t, stale, nil)
+	require.Equal(t, int64(1), acquire(t, second).Epoch)
+	require.ErrorIs(t, first.Save(t.Context(), key, query.Saved{Epoch: 1, Index: 1}), query.ErrFenced)
+	_, err := first.Acquire(t.Context(), key, 1)
+	require.ErrorIs(t, err, query.ErrFenced)
+	save(t, second, 1, 1, 0)
+}
+
+// An owner that comes back has to go on with the offsets of whoever saved in between.
+func TestOffsetsAreThoseOfWhoeverSavedLast(t *testing.T) {
+	p := newTable()
+	first := open(t, p, []string{"a", "b"})
+	acquire(t, first)
+	persist(p, "a", 0, "a")
+	persist(p, "b", 0, "b")
+	second := open(t, p, []string{"a", "b"})
+	persist(first, "a", 1, "a") // which first finds before anything else of b
+	require.Len(t, read(t, first, 0), 3)
+	save(t, first, 1, 1, 0)
+
+	acquire(t, second)
+	require.Len(t, read(t, second, 0), 3)
+	persist(second, "b", 1, "b")
+	read(t, second, 3)
+	persist(second, "a", 2, "a")
+	known := read(t, second, 0)
+	save(t, second, 2, 2, 2)
+	persist(first, "a", 3, "a")
+	persist(first, "b", 2, "b")
+	read(t, first, 3) // numbered otherwise
+
+	acquire(t, first)
+	require.Equal(t, known[2:], read(t, first, 2)[:len(known)-2])
+}
+
 func TestOffsetsMayBeKeptInAnotherProvider(t *testing.T) {
 	events, offsets := newTable(), newTable()
 	j := open(t, events, nil, adopt.WithSnapshots(offsets))
