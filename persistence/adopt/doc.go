@@ -24,7 +24,8 @@
 //	event.go, scan.go   what a provider's answer says about sequence numbers
 //	actor.go, store.go   the side of the actors: as the framework has it, and checked, for journal.Using
 //	index.go      which offset belongs to which event
-//	feed.go, discover.go, sweep.go, recent.go   the side of the outbox
+//	feed.go, streamquery.go, recent.go   the side of the outbox: what it reads
+//	round.go, sweep.go, discover.go      the side of the outbox: how events are found
 //	snapshot.go, record.go, registry.go   where an outbox keeps its offsets
 //	deletes.go    deletes that wait until outboxes are beyond them
 //	problem.go    what cannot be told by an error

@@ -80,7 +80,7 @@ func (j *Journal) tail(ctx context.Context, op, id string, from int64, onlyVisib
 			from = max(from, s.hidden+1)
 		}
 		all = j.events
-		positions = s.positions[min(max(from-1-s.deleted, 0), int64(len(s.positions))):]
+		positions = s.positions[min(max(from, s.deleted+1), s.last()+1)-1-s.deleted:]
 		return nil
 	})
 	return all, positions, err
