@@ -22,6 +22,10 @@ var (
 	// recover without them, or without a snapshot that covers them.
 	ErrEventsMissing = errors.New("events are missing")
 
+	// ErrUnconfirmed says that a store has taken an event without an error, and does not show it. It may or may not come to
+	// light: the actor must recover to know.
+	ErrUnconfirmed = errors.New("the store does not show what it has taken")
+
 	// ErrUnsafeDelete says that a deletion would leave the actor unable to recover: only events that the newest
 	// snapshot covers may be deleted, and the newest snapshot only while no event is. Nothing was deleted.
 	ErrUnsafeDelete = errors.New("the actor could not recover any more")
@@ -73,6 +77,7 @@ var finalErrors = []error{
 	ErrNotEncodable,
 	ErrNotDecodable,
 	ErrEventsMissing,
+	ErrUnconfirmed,
 	ErrUnsafeDelete,
 	ErrNotPersistent,
 	ErrNotRecovered,

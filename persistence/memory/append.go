@@ -64,7 +64,7 @@ func (j *Journal) append(e query.Event) error {
 	last := s.last()
 	switch {
 	case e.SequenceNumber >= 1 && e.SequenceNumber <= last:
-		if j.events[s.at(e.SequenceNumber)].UID == e.UID {
+		if s.has(e.SequenceNumber) && j.events[s.at(e.SequenceNumber)].UID == e.UID {
 			return nil
 		}
 		return fmt.Errorf("%w: sequence number %d of %q is taken, the last one is %d",

@@ -11,19 +11,23 @@ import (
 
 // stream is where the events of one persistence id are. A nil stream has none.
 type stream struct {
-	positions []int // in the journal's events, by sequence number - 1; only ever appended to
+	positions []int // in the journal's events, in the order of the sequence numbers; only ever appended to
 	hidden    int64 // the greatest sequence number that is hidden from replay
+	deleted   int64 // how many events come before the first one: they were deleted before the rest was imported
 }
 
 func (s *stream) last() int64 {
 	if s == nil {
 		return 0
 	}
-	return int64(len(s.positions))
+	return s.deleted + int64(len(s.positions))
 }
 
 // at is the position of an event that exists.
-func (s *stream) at(seq int64) int { return s.positions[seq-1] }
+func (s *stream) at(seq int64) int { return s.positions[seq-1-s.deleted] }
+
+// has reports whether the event exists.
+func (s *stream) has(seq int64) bool { return s != nil && seq > s.deleted && seq <= s.last() }
 
 // EventsByPersistenceID implements query.Journal.
 func (j *Journal) EventsByPersistenceID(ctx context.Context, id string, from int64, limits query.Limits) ([]query.Event, bool, error) {
@@ -76,7 +80,7 @@ func (j *Journal) tail(ctx context.Context, op, id string, from int64, onlyVisib
 			from = max(from, s.hidden+1)
 		}
 		all = j.events
-		positions = s.positions[min(max(from, 1)-1, s.last()):]
+		positions = s.positions[min(max(from, s.deleted+1), s.last()+1)-1-s.deleted:]
 		return nil
 	})
 	return all, positions, err

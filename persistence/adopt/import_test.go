@@ -1,0 +1,142 @@
+package adopt_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/protoactor-contrib/protoactor-outbox/actor/testkit"
+	"github.com/protoactor-contrib/protoactor-outbox/persistence/adopt"
+	"github.com/protoactor-contrib/protoactor-outbox/persistence/journal"
+	"github.com/protoactor-contrib/protoactor-outbox/persistence/memory"
+	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
+)
+
+// imported moves everything.
+func imported(t *testing.T, p *table, to adopt.Target) (adopt.Report, error) {
+	t.Helper()
+	return adopt.Import(t.Context(), p, func(context.Context) ([]string, error) { return append(p.ids(), p.ids()...), nil }, to,
+		adopt.WithLogger(slog.New(slog.DiscardHandler)))
+}
+
+func TestImport(t *testing.T) {
+	p := newTable()
+	j := open(t, p, nil)
+	acquire(t, j) // what an outbox has kept there stays behind
+	for i := range 700 {
+		persist(j, "long", i, fmt.Sprint(i))
+	}
+	for i := range 5 {
+		persist(j, "cut", i, fmt.Sprint(i))
+	}
+	p.PersistSnapshot("cut", 4, wrapperspb.String("state"))
+	p.DeleteEvents("cut", 2)
+	var published []query.Event
+	for page := read(t, j, 0); len(page) > 0; page = read(t, j, published[len(published)-1].Offset) {
+		published = append(published, page...)
+	}
+
+	to := memory.New()
+	defer func() { require.NoError(t, to.Close()) }()
+	for range 2 { // to repeat it does no harm
+		report, err := imported(t, p, to)
+		require.NoError(t, err)
+		require.Equal(t, adopt.Report{IDs: 2, Events: 702, Snapshots: 1}, report)
+	}
+	persist(p, "long", 700, "written since")
+	report, err := imported(t, p, to)
+	require.NoError(t, err)
+	require.Equal(t, 703, report.Events)
+
+	events, _, err := to.EventsByPersistenceID(t.Context(), "cut", 1, query.Limits{Events: 10})
+	require.NoError(t, err)
+	require.Equal(t, []string{"cut/4", "cut/5"}, names(events))
+	uids := map[string][16]byte{}
+	for _, e := range read(t, to, 0) {
+		uids[e.ID()] = e.UID
+	}
+	for _, e := range published {
+		require.Equal(t, e.UID, uids[e.ID()], "as it was published: %s", e.ID())
+	}
+
+	// The actor goes on where it was.
+	system := testkit.NewActorSystem(t)
+	recovered := new(recoverer)
+	pid, err := system.Root.SpawnNamed(actor.PropsFromProducer(func() actor.Actor { return recovered },
+		actor.WithReceiverMiddleware(journal.Using(to))), "cut")
+	require.NoError(t, err)
+	_, err = system.Root.RequestFuture(pid, &add{"next"}, 5*time.Second).Result()
+	require.NoError(t, err)
+	require.NoError(t, system.Root.StopFuture(pid).Wait())
+	require.Equal(t, []string{"state", "4"}, recovered.replayed)
+	last, err := to.LastSequenceNumber(t.Context(), "cut")
+	require.NoError(t, err)
+	require.Equal(t, int64(6), last)
+}
+
+// recoverer remembers what it recovers from.
+type recoverer struct {
+	entity
+	replayed []string
+}
+
+func (r *recoverer) Receive(c actor.Context) {
+	switch m := c.Message().(type) {
+	case *wrapperspb.StringValue:
+		r.replayed = append(r.replayed, m.GetValue())
+	case *add:
+		r.entity.Receive(c)
+		c.Respond(m)
+	}
+}
+
+func TestImportTellsWhatIsNotThere(t *testing.T) {
+	p := newTable()
+	for _, id := range []string{"good", "other", "ahead", "gone"} {
+		persist(p, id, 0, id)
+		persist(p, id, 1, id)
+	}
+	p.PersistSnapshot("gone", 2, wrapperspb.String("state"))
+	p.DeleteEvents("gone", 1)
+	to := memory.New()
+	defer func() { require.NoError(t, to.Close()) }()
+	happened := func(id string, seq int64) query.Event {
+		data, err := proto.Marshal(wrapperspb.String("written by somebody else"))
+		require.NoError(t, err)
+		return query.Event{PersistenceID: id, SequenceNumber: seq, UID: [16]byte{1}, Type: "google.protobuf.StringValue", Data: data}
+	}
+	require.NoError(t, to.AppendEvent(t.Context(), happened("other", 1)))
+	_, err := imported(t, p, to)
+	require.Error(t, err)
+	require.NoError(t, to.AppendEvent(t.Context(), happened("ahead", 3)))
+
+	report, err := imported(t, p, to)
+	require.ErrorContains(t, err, "3 of 4 ids")
+	require.Equal(t, 1, report.IDs)
+	failed := map[string]error{}
+	for _, f := range report.Failed {
+		failed[f.PersistenceID] = f.Err
+	}
+	require.Len(t, failed, 3)
+	require.ErrorIs(t, failed["other"], journal.ErrSequenceConflict)
+	require.ErrorIs(t, failed["ahead"], journal.ErrSequenceConflict)
+	require.ErrorIs(t, failed["gone"], adopt.ErrNoEvents)
+}
+
+func TestImportEndsWithItsContext(t *testing.T) {
+	p := newTable()
+	persist(p, "a", 0, "a")
+	to := memory.New()
+	defer func() { require.NoError(t, to.Close()) }()
+	ctx, cancel := context.WithCancel(t.Context())
+	report, err := adopt.Import(ctx, p, func(context.Context) ([]string, error) { cancel(); return p.ids(), nil }, to)
+	require.ErrorIs(t, err, context.Canceled)
+	require.Empty(t, report)
+}
