@@ -33,7 +33,8 @@ import (
 // contexts and the end. The rest is tested beside this.
 func TestConformance(t *testing.T) {
 	journaltest.Run(t, journaltest.Harness{
-		New: func(t *testing.T) journaltest.Journal { return newCarrier(t, newTable()) },
+		New:             func(t *testing.T) journaltest.Journal { return newCarrier(t, newTable()) },
+		ForeignProvider: true,
 		Capabilities: journaltest.Capabilities{
 			SnapshotStore:  true,
 			Notifier:       true,

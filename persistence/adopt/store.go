@@ -31,6 +31,8 @@ func (j *Journal) append(ctx context.Context, e query.Event) error {
 		return checkID(e.PersistenceID)
 	case e.SequenceNumber < 1:
 		return fmt.Errorf("%w: sequence numbers start at 1", journal.ErrSequenceConflict)
+	case e.UID == [16]byte{}:
+		return fmt.Errorf("%w: its UID is zero: without one of its own it would pass for another event without one", journal.ErrNotEncodable)
 	case len(e.Tags) > 0:
 		return fmt.Errorf("%w: it has tags, which a Proto.Actor provider cannot keep", journal.ErrNotEncodable)
 	}
