@@ -215,7 +215,7 @@ func (lf *life) checkSave(e Save) {
 	switch {
 	case e.Index <= lf.lastIndex:
 		s.failf("L%d: save %d after save %d", lf.no, e.Index, lf.lastIndex)
-	case len(v.Held) != lf.ledger.heldCount() && !rewinds || len(v.held) != len(v.Held):
+	case len(v.Held) != lf.ledger.heldCount() && v.Rewinds == lf.ledger.rewinds || len(v.held) != len(v.Held):
 		s.failf("L%d: %d held entries for %d ids", lf.no, len(v.Held), len(v.held))
 	case open > s.cfg.MaxParked || len(v.parked) != len(v.Parked) || len(v.Parked) > s.cfg.MaxParked+s.cfg.Window.Events:
 		s.failf("L%d: %d parked entries for %d events, %d unresolved, at most %d", lf.no, len(v.Parked), len(v.parked), open, s.cfg.MaxParked)
