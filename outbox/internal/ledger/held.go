@@ -71,7 +71,8 @@ func (l *Ledger) holdThrough(st *stream, through int64, pins bool) bool {
 
 // wantCatchUp queues a held stream for a read, if it needs one and can use it.
 func (l *Ledger) wantCatchUp(st *stream) {
-	if !st.held || st.wanted || st.reading != 0 || st.parking || st.stuck || len(st.queue) > 0 || l.now.Before(st.retryAt) {
+	if !st.held || st.wanted || st.reading != 0 || st.parking || st.stuck || len(st.queue) > 0 || l.now.Before(st.retryAt) ||
+		(st.waits() && !st.probes()) {
 		return
 	}
 	if st.verified && st.next > st.through {
@@ -117,7 +118,7 @@ func (l *Ledger) readStreams() {
 		st := c.queue[0]
 		c.queue = c.queue[1:]
 		st.wanted = false
-		if !st.held || st.reading != 0 || len(st.queue) > 0 || st.parking || st.stuck {
+		if !st.held || st.reading != 0 || len(st.queue) > 0 || st.parking || st.stuck || (st.waits() && !st.probes()) {
 			continue
 		}
 		st.active = true
@@ -192,6 +193,9 @@ func (l *Ledger) streamPage(in StreamPage) {
 	if len(st.queue) > 0 {
 		l.skipGone(st, st.front())
 		l.recordMissing(st)
+		if st.waits() && !st.probes() {
+			l.letWait(st)
+		}
 		l.makeReady(st)
 		return
 	}
@@ -246,6 +250,7 @@ func (l *Ledger) streamFailed(read uint64, err error) {
 	l.release(st)
 	st.readFailures++
 	l.putOff(st, l.cfg.Backoff(st.readFailures))
+	l.unreadProbe(st)
 }
 
 // afterBatch goes on with a held stream whose batch has ended.

@@ -101,6 +101,10 @@ func (l *Ledger) stuck() (streams []*stream) {
 // hurry lets a stream go on at once.
 func (l *Ledger) hurry(st *stream) {
 	st.retryAt, st.notBefore = time.Time{}, time.Time{}
+	if st.waits() {
+		l.probeNext(st)
+		return
+	}
 	l.wantCatchUp(st)
 	l.makeReady(st)
 }
