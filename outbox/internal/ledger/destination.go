@@ -32,9 +32,9 @@ func (st *stream) waits() bool { return st.dest != nil && st.dest.out }
 // probes reports whether the stream is the probe of its destination.
 func (st *stream) probes() bool { return st.dest != nil && st.dest.probe == st }
 
-// failedAt notes where the stream's first event has failed. An unknown outcome without a name says nothing new.
+// failedAt notes where the stream's first event has failed.
 func (l *Ledger) failedAt(st *stream, r Result) {
-	if d := st.dest; d != nil && (d.name == r.Destination || (r.Destination == "" && r.Outcome == Unknown)) {
+	if st.dest != nil && st.dest.name == r.Destination {
 		return
 	}
 	l.leave(st)
@@ -122,7 +122,7 @@ func (l *Ledger) setAside(st *stream) {
 
 // letWait forgets what a held stream has in memory, and gives its place to others.
 func (l *Ledger) letWait(st *stream) {
-	if st.held && st.reading == 0 && st.sent == 0 {
+	if st.held && len(st.queue) > 0 && st.sent == 0 {
 		st.letGo()
 		l.release(st)
 	}
@@ -182,7 +182,7 @@ func (l *Ledger) chooseProbe(d *destination) {
 		return
 	}
 	for i, st := range d.waiting {
-		if l.lanes[st.lane].up && st.sent == 0 && !st.parking && !st.redriving && !l.now.Before(st.retryAt) {
+		if l.lanes[st.lane].up && st.sent == 0 && st.reading == 0 && !st.redriving && !l.now.Before(st.retryAt) {
 			d.waiting = append(slices.Delete(d.waiting, i, i+1), st)
 			d.probe = st
 			return

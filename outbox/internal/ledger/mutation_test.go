@@ -114,6 +114,42 @@ var mutations = []mutation{
 		"a flush is answered before it is saved", "wait.go",
 		"if len(l.flushes) > 0 && l.clean() {", "if len(l.flushes) > 0 {",
 	},
+	{
+		"what one destination takes ends the outage of another", "outage.go",
+		"	l.sinkIsAlive()\n}\n", "	for len(l.out) > 0 {\n		l.endOutageOf(l.out[0])\n	}\n	l.sinkIsAlive()\n}\n",
+	},
+	{
+		"what one destination takes is held against those who fail at another", "poison.go",
+		"heardIn = st.dest.heardIn", "heardIn = l.round",
+	},
+	{
+		"failures count while their destination is out", "outcome.go",
+		"if !l.outage.on && !st.waits() {", "if !l.outage.on {",
+	},
+	{
+		"those who wait for a destination do not go on when it is back", "destination.go",
+		"		l.wantCatchUp(st)\n		l.makeReady(st)\n", "",
+	},
+	{
+		"the outage of a destination stops the reading", "feed.go",
+		"(l.outage.on && l.untried())", "len(l.out) > 0",
+	},
+	{
+		"those who wait for a destination stay in everybody's way", "destination.go",
+		"		l.hold(st, true)\n		return\n", "		return\n",
+	},
+	{
+		"those who wait for a destination keep their place among those that catch up", "destination.go",
+		"		st.letGo()\n		l.release(st)\n", "		st.letGo()\n",
+	},
+	{
+		"those who wait for a destination are tried again by themselves", "stream.go",
+		"!st.redriving && !st.waits() &&", "!st.redriving &&",
+	},
+	{
+		"a destination that is out is probed by many at a time", "destination.go",
+		"		if d.probe == nil {\n			l.chooseProbe(d)", "		if true {\n			l.chooseProbe(d)",
+	},
 }
 
 var (

@@ -93,18 +93,22 @@ func (l *Ledger) endBatch(i int, in Published) {
 		l.redriven(in, results)
 		return
 	}
-	result := func(i int) Result {
-		if r, ok := results[i]; ok {
-			return r
+	result := func(p part, n int) Result {
+		r, ok := results[p.first+n]
+		if !ok {
+			r = Result{Outcome: in.Outcome, Err: in.Err, Destination: in.destination(p.first + n)}
 		}
-		return Result{Outcome: in.Outcome, Err: in.Err, Destination: in.destination(i)}
+		if r.Destination == "" && p.st.dest != nil {
+			r.Destination = p.st.dest.name // what is not said anew is as it was
+		}
+		return r
 	}
 
 	failed := make([]int, len(b.parts)) // per part: how many of its events were settled before the first failure
 	var heard []string
 	for i, p := range b.parts {
 		for failed[i] < p.n {
-			r := result(p.first + failed[i])
+			r := result(p, failed[i])
 			if r.Outcome != OK {
 				break
 			}
@@ -122,7 +126,7 @@ func (l *Ledger) endBatch(i int, in Published) {
 	for i, p := range b.parts {
 		p.st.sent = 0
 		if failed[i] < p.n {
-			r := result(p.first + failed[i])
+			r := result(p, failed[i])
 			l.notDelivered(p.st, r, b.alone(), alive)
 		}
 	}
@@ -156,6 +160,9 @@ func (l *Ledger) notDelivered(st *stream, r Result, alone, alive bool) {
 		st.alone, st.lastErr = true, r.Err
 		if st.held {
 			st.letGo()
+		}
+		if st.waits() {
+			l.setAside(st)
 		}
 	}
 }
