@@ -37,7 +37,7 @@ func FuzzBatchError(f *testing.F) {
 			clearly[index] = outcome
 		}
 		request := &outboxv1.PublishRequest{Batch: 5, Events: make([]*outboxv1.Event, n)}
-		sent := answerTo(request, failuresOf(batch.OrNil(), int(n)))
+		sent := answerTo(request, failuresOf(batch.OrNil(), int(n)), nil)
 
 		data, err := proto.Marshal(sent)
 		require.NoError(t, err)

@@ -18,6 +18,7 @@ type destination struct {
 	waiting []*stream
 	blamed  []string // ids that have failed since something last got through
 	heardIn uint64   // the round in which something last got through, 0 if that is not known
+	lastErr string
 
 	out     bool
 	since   time.Time
@@ -93,7 +94,7 @@ func (l *Ledger) blameAt(d *destination, st *stream) {
 	if len(d.blamed) < l.cfg.OutageAfter {
 		return
 	}
-	d.out, d.since, d.failed, d.probe = true, l.now, 1, nil
+	d.out, d.since, d.failed, d.probe = true, l.now, 0, nil
 	d.probeAt = l.now.Add(l.cfg.Backoff(1))
 	l.out = append(l.out, d)
 	l.emit(Notice{Kind: NoticeOutageBegan, PersistenceID: st.id, SequenceNumber: st.next, Destination: d.name, Err: st.lastErr})
@@ -157,7 +158,7 @@ func (l *Ledger) endOutageOf(d *destination) {
 func (l *Ledger) probedAt(d *destination, retryAfter time.Duration) {
 	d.probe = nil
 	d.failed++
-	d.probeAt = l.now.Add(max(l.cfg.Backoff(d.failed), retryAfter))
+	d.probeAt = l.now.Add(max(l.cfg.Backoff(d.failed+1), retryAfter))
 }
 
 // probeDestinations goes on with one probe for each destination that is out.
@@ -220,6 +221,14 @@ func (l *Ledger) probeNext(st *stream) {
 	if !st.probes() {
 		d.waiting = slices.Insert(remove(d.waiting, st), 0, st)
 	}
+}
+
+func (d *destination) status() DestinationStatus {
+	s := DestinationStatus{Name: d.name, Since: d.since, FailedProbes: d.failed, Waiting: len(d.waiting), Err: d.lastErr}
+	if d.probe == nil {
+		s.NextProbe = d.probeAt
+	}
+	return s
 }
 
 // forgetDestinations is for a ledger that forgets its streams.

@@ -128,11 +128,11 @@ var mutations = []mutation{
 	},
 	{
 		"those who wait for a destination do not go on when it is back", "destination.go",
-		"		l.wantCatchUp(st)\n		l.makeReady(st)\n", "",
+		"		l.wantCatchUp(st)\n		l.makeReady(st)\n", "		_ = st\n",
 	},
 	{
 		"the outage of a destination stops the reading", "feed.go",
-		"(l.outage.on && l.untried())", "len(l.out) > 0",
+		"(l.outage.on && l.untried())", "(l.outage.on && l.untried()) || len(l.out) > 0",
 	},
 	{
 		"those who wait for a destination stay in everybody's way", "destination.go",

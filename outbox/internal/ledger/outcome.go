@@ -175,6 +175,9 @@ func (l *Ledger) heardOf(st *stream) bool { return st.dest == nil || st.dest.hea
 func (l *Ledger) fail(st *stream, r Result) {
 	st.lastErr, l.counters.lastErr = r.Err, r.Err
 	l.failedAt(st, r)
+	if st.dest != nil {
+		st.dest.lastErr = r.Err
+	}
 	if !l.outage.on && !st.waits() {
 		st.attempts++
 		if l.countFailure(st) && l.poisoned(st, fmt.Sprintf("it has failed %d times while others got through: %s", st.counted, r.Err)) == "" {

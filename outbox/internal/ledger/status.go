@@ -17,6 +17,8 @@ type Status struct {
 	HeldCount                                               int
 	Parked                                                  []ParkedEvent // at most the limit asked for
 	ParkedCount                                             int
+	Out                                                     []DestinationStatus // at most the limit asked for
+	OutCount                                                int
 	LastRead, LastPublished, LastSaved                      time.Time
 	Oldest                                                  time.Time // of the unresolved events in memory; zero if there is none
 	UnknownBatches, Missing, Gaps                           int64
@@ -31,10 +33,22 @@ type HeldStatus struct {
 	RetryAt       time.Time
 	// Stuck: it waits for an operator.
 	Stuck bool
-	Err   string
+	// Destination is where its next event has last failed, "" if no name was given.
+	Destination string
+	Err         string
 }
 
-// Status describes the ledger, with at most limit held streams and parked events.
+// DestinationStatus is a destination that is out.
+type DestinationStatus struct {
+	Name         string
+	Since        time.Time
+	FailedProbes int
+	NextProbe    time.Time // zero while one is under way
+	Waiting      int       // streams
+	Err          string
+}
+
+// Status describes the ledger, with at most limit held streams, parked events and destinations.
 func (l *Ledger) Status(limit int) Status {
 	s := Status{
 		Recovered:           l.phase != recovering,
@@ -55,6 +69,7 @@ func (l *Ledger) Status(limit int) Status {
 		Unsaved:             l.unsaved,
 		HeldCount:           len(l.held),
 		ParkedCount:         l.parked.open,
+		OutCount:            len(l.out),
 		LastRead:            l.counters.lastRead,
 		LastPublished:       l.counters.lastPublished,
 		LastSaved:           l.saves.last,
@@ -65,9 +80,14 @@ func (l *Ledger) Status(limit int) Status {
 		LastError:           l.counters.lastErr,
 	}
 	for _, st := range l.held[:min(limit, len(l.held))] {
-		s.Held = append(s.Held, HeldStatus{
-			PersistenceID: st.id, Next: st.next, Attempts: st.attempts, RetryAt: st.nextTry(), Stuck: st.stuck, Err: st.lastErr,
-		})
+		h := HeldStatus{PersistenceID: st.id, Next: st.next, Attempts: st.attempts, RetryAt: st.nextTry(), Stuck: st.stuck, Err: st.lastErr}
+		if st.dest != nil {
+			h.Destination = st.dest.name
+		}
+		s.Held = append(s.Held, h)
+	}
+	for _, d := range l.out[:min(limit, len(l.out))] {
+		s.Out = append(s.Out, d.status())
 	}
 	for i := range l.parked.events {
 		if p := &l.parked.events[i]; p.Resolution == Unresolved && len(s.Parked) < limit {
@@ -77,9 +97,10 @@ func (l *Ledger) Status(limit int) Status {
 	return s
 }
 
-// nextTry is when a stream that has failed is tried again; zero while it is being tried, or waits for an operator.
+// nextTry is when a stream that has failed is tried again; zero while it is being tried, or waits for an operator or its
+// destination.
 func (st *stream) nextTry() time.Time {
-	if st.sent > 0 || st.stuck {
+	if st.sent > 0 || st.stuck || st.waits() {
 		return time.Time{}
 	}
 	return st.retryAt
