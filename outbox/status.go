@@ -45,6 +45,7 @@ func (o *outbox) status() *outboxv1.Status {
 	m.Skipped, m.Rewinds, m.Gaps, m.Missing = s.Skipped, s.Rewinds, s.Gaps, s.Missing
 	m.Paused, m.JournalIdentity = s.Paused, o.identity
 	m.HeldCount, m.ParkedCount, m.UnknownBatches = int64(s.HeldCount), int64(s.ParkedCount), s.UnknownBatches
+	m.HeldFull = s.HeldFull
 	for _, h := range s.Held {
 		m.Held = append(m.Held, &outboxv1.HeldStatus{
 			PersistenceId: h.PersistenceID, Next: h.Next, Attempts: int64(h.Attempts), Error: text(h.Err), RetryAt: o.timestamp(h.RetryAt),

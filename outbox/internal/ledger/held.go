@@ -24,6 +24,9 @@ type streamRead struct {
 // heldCount is the number of entries that a snapshot would have.
 func (l *Ledger) heldCount() int { return len(l.held) + len(l.ahead) }
 
+// heldFull reports whether there is no place for one more held stream.
+func (l *Ledger) heldFull() bool { return len(l.held) >= l.cfg.MaxHeld }
+
 // hold takes the stream out of the feed's way: its events leave the window. It reports whether that was possible. There
 // are MaxHeld places; whoever does not pin the watermark, but is held for the sake of speed, may only use half of them,
 // those who are ahead included: otherwise one stream that fails could find them all taken, and make everybody wait.
@@ -36,7 +39,7 @@ func (l *Ledger) hold(st *stream, pins bool) bool {
 
 // holdThrough holds the stream, which then catches up through a sequence number.
 func (l *Ledger) holdThrough(st *stream, through int64, pins bool) bool {
-	if len(l.held) >= l.cfg.MaxHeld || (!pins && !st.ahead && l.heldCount() >= l.cfg.MaxHeld/2) {
+	if l.heldFull() || (!pins && !st.ahead && l.heldCount() >= l.cfg.MaxHeld/2) {
 		return false
 	}
 	l.saves.changed = true

@@ -15,6 +15,7 @@ type Status struct {
 	Window, InFlight, Unsaved                               int
 	Held                                                    []HeldStatus // at most the limit asked for
 	HeldCount                                               int
+	HeldFull                                                bool          // so that nothing is read
 	Parked                                                  []ParkedEvent // at most the limit asked for
 	ParkedCount                                             int
 	Out                                                     []DestinationStatus // at most the limit asked for
@@ -68,6 +69,7 @@ func (l *Ledger) Status(limit int) Status {
 		InFlight:            l.inFlight(),
 		Unsaved:             l.unsaved,
 		HeldCount:           len(l.held),
+		HeldFull:            l.heldFull(),
 		ParkedCount:         l.parked.open,
 		OutCount:            len(l.out),
 		LastRead:            l.counters.lastRead,

@@ -868,8 +868,10 @@ type Status struct {
 	// hundred.
 	DestinationsOut      []*DestinationStatus `protobuf:"bytes,28,rep,name=destinations_out,json=destinationsOut,proto3" json:"destinations_out,omitempty"`
 	DestinationsOutCount int64                `protobuf:"varint,29,opt,name=destinations_out_count,json=destinationsOutCount,proto3" json:"destinations_out_count,omitempty"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	// As many ids are held as may be (outbox.WithMaxHeld): nothing new is read until one of them has caught up.
+	HeldFull      bool `protobuf:"varint,30,opt,name=held_full,json=heldFull,proto3" json:"held_full,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Status) Reset() {
@@ -1105,6 +1107,13 @@ func (x *Status) GetDestinationsOutCount() int64 {
 	return 0
 }
 
+func (x *Status) GetHeldFull() bool {
+	if x != nil {
+		return x.HeldFull
+	}
+	return false
+}
+
 // DestinationStatus is a destination that is out, in a Status.
 type DestinationStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1323,7 +1332,7 @@ const file_outbox_v1_control_proto_rawDesc = "" +
 	"\x04code\x18\x01 \x01(\x0e2\x0f.outbox.v1.CodeR\x04code\x12\x14\n" +
 	"\x05error\x18\x02 \x01(\tR\x05error\x12\x14\n" +
 	"\x05count\x18\x03 \x01(\x03R\x05count\x12'\n" +
-	"\x0fsequence_number\x18\x04 \x01(\x03R\x0esequenceNumber\"\xdc\b\n" +
+	"\x0fsequence_number\x18\x04 \x01(\x03R\x0esequenceNumber\"\xf9\b\n" +
 	"\x06Status\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12&\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x10.outbox.v1.StateR\x05state\x12\x16\n" +
@@ -1356,7 +1365,8 @@ const file_outbox_v1_control_proto_rawDesc = "" +
 	"\x06paused\x18\x1a \x01(\bR\x06paused\x12)\n" +
 	"\x10journal_identity\x18\x1b \x01(\tR\x0fjournalIdentity\x12G\n" +
 	"\x10destinations_out\x18\x1c \x03(\v2\x1c.outbox.v1.DestinationStatusR\x0fdestinationsOut\x124\n" +
-	"\x16destinations_out_count\x18\x1d \x01(\x03R\x14destinationsOutCount\"\xf7\x01\n" +
+	"\x16destinations_out_count\x18\x1d \x01(\x03R\x14destinationsOutCount\x12\x1b\n" +
+	"\theld_full\x18\x1e \x01(\bR\bheldFull\"\xf7\x01\n" +
 	"\x11DestinationStatus\x12 \n" +
 	"\vdestination\x18\x01 \x01(\tR\vdestination\x120\n" +
 	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12#\n" +
