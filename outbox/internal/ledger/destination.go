@@ -161,23 +161,39 @@ func (l *Ledger) probedAt(d *destination, retryAfter time.Duration) {
 	d.probeAt = l.now.Add(max(l.cfg.Backoff(d.failed+1), retryAfter))
 }
 
-// probeDestinations goes on with one probe for each destination that is out.
+// mostProbes is the number of destinations that are probed at a time: a probe may hang, and must leave places for those who
+// catch up.
+func (c *Config) mostProbes() int { return max(1, c.CatchUps/2) }
+
+// probeDestinations goes on with the probes: one for each destination that is out, which take turns if they are many.
 func (l *Ledger) probeDestinations() {
+	probes := 0
 	for _, d := range l.out {
 		if st := d.probe; st != nil && st.sent == 0 && !l.lanes[st.lane].up {
 			d.probe = nil // somebody else's lane may be up
 			l.letWait(st)
 		}
-		if d.probe == nil {
-			l.chooseProbe(d)
+		if d.probe != nil {
+			probes++
 		}
+	}
+	for n := len(l.out); n > 0 && probes < l.cfg.mostProbes(); n-- {
+		d := l.out[0]
+		l.out = append(l.out[1:], d)
+		if d.probe == nil {
+			if l.chooseProbe(d); d.probe != nil {
+				probes++
+			}
+		}
+	}
+	for _, d := range l.out {
 		if d.probe != nil {
 			l.sendProbe(d.probe)
 		}
 	}
 }
 
-// chooseProbe picks the stream whose turn it is.
+// chooseProbe picks the stream whose turn it is, once it is time.
 func (l *Ledger) chooseProbe(d *destination) {
 	if l.now.Before(d.probeAt) {
 		return
@@ -197,7 +213,8 @@ func (l *Ledger) sendProbe(st *stream) {
 		l.wantCatchUp(st)
 		return
 	}
-	if st.sent > 0 || st.redriving || l.lanes[st.lane].againOut >= l.cfg.LaneBatches {
+	// One place is left to those who are sent anew, if there are several.
+	if st.sent > 0 || st.redriving || l.lanes[st.lane].againOut >= max(1, l.cfg.LaneBatches-1) {
 		return
 	}
 	st.alone = true

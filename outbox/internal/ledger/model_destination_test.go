@@ -126,6 +126,13 @@ func (m *model) allowChoice(st *modelStream) {
 		m.disagree("%s probes %q before its time", st.id, d.name)
 	}
 	d.probe = st.id
+	probes := 0
+	for _, d := range m.destinations {
+		probes += count(d.probe != "")
+	}
+	if probes > max(1, m.cfg.CatchUps/2) {
+		m.disagree("%d destinations are probed at a time", probes)
+	}
 }
 
 // allowDestinationProbe takes a batch of somebody who waits.

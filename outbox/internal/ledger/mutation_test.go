@@ -147,8 +147,12 @@ var mutations = []mutation{
 		"!st.redriving && !st.waits() &&", "!st.redriving &&",
 	},
 	{
+		"the probes of destinations take all places of those that catch up", "destination.go",
+		"n > 0 && probes < l.cfg.mostProbes()", "n > 0",
+	},
+	{
 		"a destination that is out is probed by many at a time", "destination.go",
-		"		if d.probe == nil {\n			l.chooseProbe(d)", "		if true {\n			l.chooseProbe(d)",
+		"		if d.probe == nil {\n			if l.chooseProbe", "		if true {\n			if l.chooseProbe",
 	},
 }
 

@@ -1,6 +1,8 @@
 package ledger
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
@@ -18,7 +20,7 @@ type Status struct {
 	HeldFull                                                bool          // so that nothing is read
 	Parked                                                  []ParkedEvent // at most the limit asked for
 	ParkedCount                                             int
-	Out                                                     []DestinationStatus // at most the limit asked for
+	Out                                                     []DestinationStatus // at most the limit asked for, the longest first
 	OutCount                                                int
 	LastRead, LastPublished, LastSaved                      time.Time
 	Oldest                                                  time.Time // of the unresolved events in memory; zero if there is none
@@ -88,9 +90,11 @@ func (l *Ledger) Status(limit int) Status {
 		}
 		s.Held = append(s.Held, h)
 	}
-	for _, d := range l.out[:min(limit, len(l.out))] {
+	for _, d := range l.out {
 		s.Out = append(s.Out, d.status())
 	}
+	slices.SortFunc(s.Out, func(a, b DestinationStatus) int { return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Name, b.Name)) })
+	s.Out = s.Out[:min(limit, len(s.Out))]
 	for i := range l.parked.events {
 		if p := &l.parked.events[i]; p.Resolution == Unresolved && len(s.Parked) < limit {
 			s.Parked = append(s.Parked, *p)
