@@ -52,7 +52,10 @@ func FuzzBatchError(f *testing.F) {
 			outcomes[r.GetIndex()] = r.GetOutcome()
 			assert.GreaterOrEqual(t, r.GetRetryAfter().AsDuration(), time.Duration(0))
 			assert.LessOrEqual(t, len(r.GetError()), maxReason)
-			assert.LessOrEqual(t, len(r.GetDestination()), maxReason)
+			assert.LessOrEqual(t, len(r.GetDestination()), maxDestination)
+		}
+		for _, number := range answer.GetEventDestinations() {
+			require.LessOrEqual(t, int(number), len(answer.GetDestinations()))
 		}
 		for i, got := range outcomes {
 			want := outboxv1.Outcome_OUTCOME_OK
