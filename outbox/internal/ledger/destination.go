@@ -231,11 +231,10 @@ func (l *Ledger) unreadProbe(st *stream) {
 	}
 }
 
-// probeNext has the stream be the next probe, and at once: an operator asks for it.
-func (l *Ledger) probeNext(st *stream) {
-	d := st.dest
-	d.probeAt = l.now
-	if !st.probes() {
+// probeFirst has the stream be the next one to probe its destination. One that asks for all must not keep the turns from
+// going round.
+func (l *Ledger) probeFirst(st *stream) {
+	if d := st.dest; st.waits() && !st.probes() {
 		d.waiting = slices.Insert(remove(d.waiting, st), 0, st)
 	}
 }

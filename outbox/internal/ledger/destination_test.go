@@ -136,3 +136,26 @@ func TestADestinationThatAsksForTimeIsNotProbedBefore(t *testing.T) {
 	b.wait(2 * time.Minute)
 	require.NotEmpty(t, take[ReadStream](b))
 }
+
+// An operator, or a program in his place, that has all tried again and again does not keep the same one probing.
+func TestWhoRetriesAllDoesNotKeepTheTurnsFromGoingRound(t *testing.T) {
+	b := newBench(t, testConfig(), Recovered{})
+	b.feed(event("a", 1, 1), event("b", 1, 2), event("c", 1, 3))
+	b.publishAt(func(string) string { return "globex" }, map[string]bool{"globex": true}, map[string]int{})
+	require.Len(t, b.out, 1)
+	probed := map[string]bool{}
+	retry := func(id string) string {
+		b.give(RetryNow{PersistenceID: id})
+		r := one[ReadStream](b)
+		b.give(StreamPage{Read: r.Read, Events: []query.Event{event(r.PersistenceID, 1, 1)}})
+		b.give(Published{Generation: 1, Batch: one[Dispatch](b).Batch, Outcome: Retry})
+		return r.PersistenceID
+	}
+	for range 3 {
+		probed[retry("")] = true
+	}
+	require.Len(t, probed, 3)
+	require.Equal(t, "b", retry("b"))
+	require.Equal(t, "c", retry("c"))
+	require.Equal(t, "c", retry("c"), "whom he names is next")
+}

@@ -69,6 +69,9 @@ func (l *Ledger) retry(in RetryNow) {
 	for _, st := range append(l.stuck(), l.failing...) {
 		if in.PersistenceID == "" || st.id == in.PersistenceID {
 			st.stuck = false
+			if in.PersistenceID != "" {
+				l.probeFirst(st)
+			}
 			l.hurry(st)
 			n++
 		}
@@ -102,7 +105,7 @@ func (l *Ledger) stuck() (streams []*stream) {
 func (l *Ledger) hurry(st *stream) {
 	st.retryAt, st.notBefore = time.Time{}, time.Time{}
 	if st.waits() {
-		l.probeNext(st)
+		st.dest.probeAt = l.now
 		return
 	}
 	l.wantCatchUp(st)
