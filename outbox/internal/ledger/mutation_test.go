@@ -28,7 +28,7 @@ type mutation struct {
 var mutations = []mutation{
 	{
 		"the watermark passes what was sent but not answered", "window.go",
-		"if s.state == waiting || !l.feed", "if (s.state == waiting && !s.sent) || !l.feed",
+		"if s.state == waiting || l.feed", "if (s.state == waiting && !s.sent) || l.feed",
 	},
 	{
 		"the next event overtakes the save of a parked one", "save.go",
@@ -76,7 +76,7 @@ var mutations = []mutation{
 	},
 	{
 		"the watermark passes an event that the feed has left out", "window.go",
-		"!l.feed.beforeGaps(s.Offset)", "s.Offset < 0",
+		"l.feed.gapBefore(s.Offset) != nil {", "s.Offset < 0 {",
 	},
 	{
 		"a drain does not record what is settled behind an event that was never sent", "ledger.go",
