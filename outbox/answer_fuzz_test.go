@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -43,6 +44,10 @@ func FuzzAnswer(f *testing.F) {
 			{Index: 0, Outcome: again, RetryAfter: &durationpb.Duration{Seconds: math.MaxInt64, Nanos: -5}},
 			{Index: 3, Outcome: again, RetryAfter: &durationpb.Duration{Seconds: -1}},
 		}},
+		{Outcome: ok, Results: []*outboxv1.PublishResult{at(0, again), {Index: 3, Outcome: again, Destination: "b"}},
+			Destinations: []string{"a", "é", ""}, EventDestinations: []uint32{1, 2, 3, 4, math.MaxUint32, 0, 1, 1}},
+		{Outcome: permanent, EventDestinations: []uint32{1}},
+		{Destinations: []string{strings.Repeat("n", 300)}, EventDestinations: []uint32{1, 1, 1, 1, 1}},
 	} {
 		f.Add(mustMarshal(m))
 	}
@@ -53,8 +58,8 @@ func FuzzAnswer(f *testing.F) {
 		}
 		b := dispatched(t)
 		answer.Generation, answer.Batch = b.dispatch.Generation, b.dispatch.Batch
-		b.give(published(&answer))
-		b.give(published(&answer)) // once more has no meaning
+		b.give(published(&answer, len(b.dispatch.Events)))
+		b.give(published(&answer, len(b.dispatch.Events))) // once more has no meaning
 		settled, parked := verdicts(&answer, b.dispatch.Events)
 		require.Equal(t, settled, b.settled)
 		require.Equal(t, parked, b.parked)

@@ -18,7 +18,7 @@ func TestEveryBareCommandNeedsLeave(t *testing.T) {
 	write(t, j, "a", 1, 1)
 	o := spawn(t, j, publisher.Props(publisher.Func(s.publish)))
 	o.flush(t)
-	answers := map[protoreflect.Name]bool{"Reply": true, "Status": true, "HeldStatus": true}
+	answers := map[protoreflect.Name]bool{"Reply": true, "Status": true, "HeldStatus": true, "DestinationStatus": true}
 	messages := outboxv1.File_outbox_v1_control_proto.Messages()
 	tried := 0
 	for i := range messages.Len() {

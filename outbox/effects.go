@@ -91,8 +91,8 @@ func (o *outbox) dispatch(c actor.Context, e ledger.Dispatch) {
 }
 
 // published translates a publisher's answer. Whatever it does not say, or says in a way that we do not know, counts as
-// unknown.
-func published(m *outboxv1.PublishResponse) ledger.Published {
+// unknown. A batch has at most limit events.
+func published(m *outboxv1.PublishResponse, limit int) ledger.Published {
 	p := ledger.Published{Generation: m.GetGeneration(), Batch: m.GetBatch(), Outcome: outcome(m.GetOutcome()), Err: text(m.GetError())}
 	if n := len(m.GetResults()); n > 0 {
 		p.Results = make([]ledger.Result, 0, n)
@@ -103,9 +103,31 @@ func published(m *outboxv1.PublishResponse) ledger.Published {
 			Outcome:    outcome(r.GetOutcome()),
 			RetryAfter: max(0, r.GetRetryAfter().AsDuration()),
 			Err:        text(r.GetError()),
+
+			Destination: bounded(r.GetDestination(), maxDestination),
 		})
 	}
+	p.Destinations = destinations(m, limit)
 	return p
+}
+
+// destinations says where each event was to go, as far as the answer tells.
+func destinations(m *outboxv1.PublishResponse, limit int) []string {
+	numbers := m.GetEventDestinations()
+	if len(numbers) == 0 || len(m.GetDestinations()) == 0 {
+		return nil
+	}
+	names := make([]string, len(m.GetDestinations()))
+	for i, name := range m.GetDestinations() {
+		names[i] = bounded(name, maxDestination)
+	}
+	found := make([]string, min(len(numbers), limit))
+	for i := range found {
+		if n := int64(numbers[i]); n > 0 && n <= int64(len(names)) {
+			found[i] = names[n-1]
+		}
+	}
+	return found
 }
 
 func outcome(o outboxv1.Outcome) ledger.Outcome {

@@ -93,8 +93,10 @@ func WithMaxUnsaved(events int) Option {
 	return func(s *settings) { s.ledger.MaxUnsaved = events }
 }
 
-// WithMaxHeld bounds the persistence ids that wait while others go on. Each may have one event
-// unsaved, so it must be at most MaxUnsaved - 2; the default is 1024, or a quarter of MaxUnsaved if that is less. When that many are held, nothing new is read until some of them get through.
+// WithMaxHeld bounds the persistence ids that wait while others go on, because they fail or the destination of their next
+// event is down. Each may have one event unsaved, so it must be at most MaxUnsaved - 2; the default is 1024, or a quarter of
+// MaxUnsaved if that is less. When that many are held, nothing new is read until some of them get through: it should be more
+// than the ids of the largest destination, if the publisher has several.
 func WithMaxHeld(ids int) Option {
 	return func(s *settings) { s.ledger.MaxHeld, s.maxHeldGiven = ids, true }
 }
@@ -126,8 +128,8 @@ func WithOnPoison(rule PoisonRule) Option {
 }
 
 // WithMaxAttempts lets an event count as one that can never be published once it has failed so often by itself, while
-// others got through: at least 2, for one failure says nothing. A sink that takes nothing at all uses up nobody's attempts,
-// nor does a restart. The default, 0, is without end.
+// others got through: at least 2, for one failure says nothing. A sink that takes nothing at all uses up nobody's attempts, nor
+// does one destination that takes nothing, if the publisher names it, nor a restart. The default, 0, is without end.
 func WithMaxAttempts(n int) Option {
 	return func(s *settings) { s.ledger.MaxAttempts = n }
 }

@@ -136,7 +136,7 @@ func (o *outbox) receive(c actor.Context) {
 			o.step(c, m.input)
 		}
 	case *outboxv1.PublishResponse:
-		o.step(c, published(m))
+		o.step(c, published(m, o.settings.ledger.Batch.Events))
 	case tryName:
 		if m.incarnation == o.incarnation {
 			o.tryName(c)
@@ -326,8 +326,17 @@ func (o *outbox) notice(n ledger.Notice) {
 	case ledger.NoticeRewound:
 		o.log.Warn("the outbox was rewound: what is behind its watermark is published again", slog.Int64("watermark", int64(o.ledger.Position())))
 	case ledger.NoticeOutageBegan:
+		if n.Destination != "" {
+			o.log.Error("no event gets through to one destination: its events wait, others go on",
+				slog.String("destination", n.Destination), event, slog.String("error", n.Err))
+			break
+		}
 		o.log.Error("no event gets through: the sink is down", event, slog.String("error", n.Err))
 	case ledger.NoticeOutageEnded:
+		if n.Destination != "" {
+			o.log.Info("events get through to a destination again, or none is left that waits for it", slog.String("destination", n.Destination))
+			break
+		}
 		o.log.Info("events get through again")
 	}
 }

@@ -148,6 +148,9 @@ func decodePointer(m *outboxv1.EventPointer) ledger.Pointer {
 // maxReason is how much of a reason a snapshot keeps: it is saved over and over.
 const maxReason = 512
 
+// maxDestination is how much of a destination's name is kept.
+const maxDestination = 256
+
 func encodeParked(p ledger.ParkedEvent) *outboxv1.Parked {
 	return &outboxv1.Parked{Event: encodePointer(p.Pointer), Reason: text(p.Reason), ParkedAt: timestamppb.New(p.At),
 		Resolution: outboxv1.Resolution(p.Resolution)}
@@ -155,10 +158,13 @@ func encodeParked(p ledger.ParkedEvent) *outboxv1.Parked {
 
 // text makes a string that a protobuf message can carry. What is not text becomes a question mark: the character that is
 // meant for it is longer than what it replaces.
-func text(s string) string {
-	if len(s) > maxReason {
-		s = s[:maxReason]
-		for len(s) > 0 && !utf8.ValidString(s) && len(s) > maxReason-utf8.UTFMax {
+func text(s string) string { return bounded(s, maxReason) }
+
+// bounded is text of at most so many bytes.
+func bounded(s string, most int) string {
+	if len(s) > most {
+		s = s[:most]
+		for len(s) > 0 && !utf8.ValidString(s) && len(s) > most-utf8.UTFMax {
 			s = s[:len(s)-1]
 		}
 	}

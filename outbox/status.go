@@ -9,7 +9,7 @@ import (
 	outboxv1 "github.com/protoactor-contrib/protoactor-outbox/proto/outbox/v1"
 )
 
-// statusEntries is how many held ids and parked events a Status lists.
+// statusEntries is how many held ids, parked events and destinations a Status lists.
 const statusEntries = 100
 
 func (o *outbox) status() *outboxv1.Status {
@@ -45,14 +45,22 @@ func (o *outbox) status() *outboxv1.Status {
 	m.Skipped, m.Rewinds, m.Gaps, m.Missing = s.Skipped, s.Rewinds, s.Gaps, s.Missing
 	m.Paused, m.JournalIdentity = s.Paused, o.identity
 	m.HeldCount, m.ParkedCount, m.UnknownBatches = int64(s.HeldCount), int64(s.ParkedCount), s.UnknownBatches
+	m.HeldFull = s.HeldFull
 	for _, h := range s.Held {
 		m.Held = append(m.Held, &outboxv1.HeldStatus{
 			PersistenceId: h.PersistenceID, Next: h.Next, Attempts: int64(h.Attempts), Error: text(h.Err), RetryAt: o.timestamp(h.RetryAt),
-			WaitsForOperator: h.Stuck,
+			WaitsForOperator: h.Stuck, Destination: h.Destination,
 		})
 	}
 	for _, p := range s.Parked {
 		m.Parked = append(m.Parked, encodeParked(p))
+	}
+	m.DestinationsOutCount = int64(s.OutCount)
+	for _, d := range s.Out {
+		m.DestinationsOut = append(m.DestinationsOut, &outboxv1.DestinationStatus{
+			Destination: d.Name, Since: o.timestamp(d.Since), FailedProbes: int64(d.FailedProbes), NextProbe: o.timestamp(d.NextProbe),
+			Waiting: int64(d.Waiting), Error: text(d.Err),
+		})
 	}
 	m.LastRead, m.LastPublished, m.LastSaved = o.timestamp(s.LastRead), o.timestamp(s.LastPublished), o.timestamp(s.LastSaved)
 	if !s.Oldest.IsZero() {

@@ -37,7 +37,7 @@ func FuzzBatchError(f *testing.F) {
 			clearly[index] = outcome
 		}
 		request := &outboxv1.PublishRequest{Batch: 5, Events: make([]*outboxv1.Event, n)}
-		sent := answerTo(request, failuresOf(batch.OrNil(), int(n)))
+		sent := answerTo(request, failuresOf(batch.OrNil(), int(n)), nil)
 
 		data, err := proto.Marshal(sent)
 		require.NoError(t, err)
@@ -52,7 +52,10 @@ func FuzzBatchError(f *testing.F) {
 			outcomes[r.GetIndex()] = r.GetOutcome()
 			assert.GreaterOrEqual(t, r.GetRetryAfter().AsDuration(), time.Duration(0))
 			assert.LessOrEqual(t, len(r.GetError()), maxReason)
-			assert.LessOrEqual(t, len(r.GetDestination()), maxReason)
+			assert.LessOrEqual(t, len(r.GetDestination()), maxDestination)
+		}
+		for _, number := range answer.GetEventDestinations() {
+			require.LessOrEqual(t, int(number), len(answer.GetDestinations()))
 		}
 		for i, got := range outcomes {
 			want := outboxv1.Outcome_OUTCOME_OK

@@ -62,7 +62,7 @@ func (a *child) publish(c actor.Context, r *outboxv1.PublishRequest) {
 	system, self, calls := c.ActorSystem(), c.Self(), callsOf(c)
 	ctx, one := calls.begin(r.GetTimeout().AsDuration())
 	go guard(func() {
-		answer := answerTo(r, a.deliver(ctx, r))
+		answer := a.deliver(ctx, r)
 		if calls.end(one) {
 			system.Root.RequestWithCustomSender(asker, answer, self)
 		}
@@ -76,12 +76,14 @@ func (a *child) publish(c actor.Context, r *outboxv1.PublishRequest) {
 	})
 }
 
-func (a *child) deliver(ctx context.Context, r *outboxv1.PublishRequest) []Failure {
+func (a *child) deliver(ctx context.Context, r *outboxv1.PublishRequest) *outboxv1.PublishResponse {
 	events := eventsOf(r)
 	if len(events) == 0 {
-		return nil
+		return answerTo(r, nil, nil)
 	}
-	return deliver(ctx, a.publisher, events)
+	// A publisher may keep the slice, and do with it what it likes.
+	destinations := destinationsOf(a.publisher, events)
+	return answerTo(r, deliver(ctx, a.publisher, events), destinations)
 }
 
 // stop must not panic, which in Stopping would restart the child; and subscribers of the event stream, which are

@@ -14,6 +14,19 @@ func deliver(ctx context.Context, p Publisher, events []Event) []Failure {
 	return failuresOf(p.Publish(ctx, events), len(events))
 }
 
+// destinationsOf returns where each event is to go, nil if p does not distinguish destinations.
+func destinationsOf(p Publisher, events []Event) []string {
+	d, ok := As[Destinations](p)
+	if !ok {
+		return nil
+	}
+	destinations := make([]string, len(events))
+	for i := range events {
+		destinations[i] = d.Destination(events[i])
+	}
+	return destinations
+}
+
 // failuresOf reads what Publish has returned for a batch of n events.
 func failuresOf(err error, n int) []Failure {
 	if err == nil {

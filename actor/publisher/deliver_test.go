@@ -132,7 +132,7 @@ func TestAnswerNamesWhatDiffers(t *testing.T) {
 	answer := answerTo(request("a/1 b/1 c/1"), []Failure{
 		{Index: 0, Outcome: OutcomeRetry, RetryAfter: 3 * time.Second, Err: errNo, Destination: "eu"},
 		{Index: 2, Outcome: OutcomePermanent},
-	})
+	}, nil)
 	assert.Equal(t, uint64(5), answer.Generation)
 	assert.Equal(t, uint64(6), answer.Batch)
 	assert.Equal(t, outboxv1.Outcome_OUTCOME_OK, answer.Outcome)
@@ -148,20 +148,39 @@ func TestAnswerNamesWhatDiffers(t *testing.T) {
 
 func TestAnswerSaysOnceThatAllIsUnknown(t *testing.T) {
 	r := request("a/1 b/1")
-	answer := answerTo(r, failuresOf(errNo, 2))
+	answer := answerTo(r, failuresOf(errNo, 2), nil)
 	assert.Equal(t, outboxv1.Outcome_OUTCOME_UNKNOWN, answer.Outcome)
 	assert.Equal(t, "no", answer.Error)
 	assert.Empty(t, answer.Results)
 
 	differently := failuresOf(errNo, 2)
 	differently[1].Err = errors.New("not tried")
-	assert.Len(t, answerTo(r, differently).Results, 2)
+	assert.Len(t, answerTo(r, differently, nil).Results, 2)
 }
 
 func TestAnswerCanAlwaysBeSent(t *testing.T) {
 	hostile := errors.New("\xff\xfe" + strings.Repeat("é", 10_000))
-	answer := answerTo(request("a/1 b/1"), []Failure{{Err: hostile, Destination: "\xff"}})
+	answer := answerTo(request("a/1 b/1"), []Failure{{Err: hostile, Destination: "\xff" + strings.Repeat("é", 10_000)}}, nil)
+	assert.LessOrEqual(t, len(answer.Destinations[0]), maxDestination)
 	data, err := proto.Marshal(answer)
 	require.NoError(t, err)
 	assert.Less(t, len(data), 2*maxReason)
+}
+
+func TestAnswerNamesTheDestinationsOfAllEvents(t *testing.T) {
+	answer := answerTo(request("a/1 b/1 c/1 d/1 e/1"), []Failure{{Index: 1, Outcome: OutcomeRetry}, {Index: 2, Destination: "asia"}},
+		[]string{"eu", "us", "us", "", "eu"})
+	assert.Equal(t, []string{"eu", "us", "asia"}, answer.Destinations)
+	assert.Equal(t, []uint32{1, 2, 3, 0, 1}, answer.EventDestinations)
+	assert.Equal(t, "us", answer.Results[0].Destination)
+	assert.Equal(t, "asia", answer.Results[1].Destination, "what the failure says comes first")
+
+	none := answerTo(request("a/1 b/1"), nil, []string{"", ""})
+	assert.Empty(t, none.Destinations)
+	assert.Empty(t, none.EventDestinations)
+
+	all := answerTo(request("a/1 b/1"), failuresOf(errNo, 2), []string{"eu", "us"})
+	assert.Equal(t, outboxv1.Outcome_OUTCOME_UNKNOWN, all.Outcome)
+	assert.Empty(t, all.Results, "the reason is said once, wherever they went")
+	assert.Equal(t, []uint32{1, 2}, all.EventDestinations)
 }

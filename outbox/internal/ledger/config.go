@@ -41,7 +41,7 @@ type Config struct {
 	MaxParked int
 	// OnPoison says what becomes of an event that can never be published.
 	OnPoison PoisonRule
-	// MaxAttempts is how often an event may fail by itself, while others get through, before it counts as one that can
+	// MaxAttempts is how often an event may fail by itself, while others get through where it goes, before it counts as one that can
 	// never be published: at least 2, since one failure says nothing; 0 means without end.
 	MaxAttempts int
 
@@ -57,7 +57,7 @@ type Config struct {
 	// BackoffMin and BackoffMax bound the time before something that failed is tried again.
 	BackoffMin, BackoffMax time.Duration
 	// OutageAfter is the number of distinct streams that must fail in a row, with no success among them, for
-	// the sink to be held responsible.
+	// the sink, or the destination that the publisher names, to be held responsible.
 	OutageAfter int
 	// Jitter returns a number in [0, 1) for backoff; a fixed source makes the ledger reproducible.
 	Jitter func() float64

@@ -13,7 +13,7 @@
 // a time, and the outcome ([Published]) settles events from the head of their stream. The watermark is the
 // longest prefix of the window in which everything is settled, parked or held.
 //
-// A stream that fails while others get through, or that stands in everybody's way, is held: its events leave the
+// A stream that fails while others get through, whose destination is out, or that stands in everybody's way, is held: its events leave the
 // window, only its next sequence number is kept, and it catches up by reads of its own until it has been settled
 // through everything that the feed passed over. Then it rejoins the feed.
 //
@@ -33,6 +33,7 @@
 //	poison.go, parked.go, redrive.go   events that are given up on, and what may become of them
 //	held.go      streams that catch up by reads of their own
 //	outage.go    the judgement on the sink
+//	destination.go   the judgement on each destination that a publisher names
 //	save.go      snapshots, and what waits for them
 //	rewind.go, operator.go   what operators ask for
 //	wait.go      what clients wait for, and the drain
@@ -47,6 +48,10 @@
 //     what keeps the bound from being a deadlock.
 //   - While nothing at all gets through (an outage) no stream becomes held: it is the sink, not the ids. Probes and,
 //     if need be, reads go on to streams that have not failed, lest a few ids that do pass for a sink that is down.
+//   - Where an event goes is known only from an answer. So a stream whose destination is out is tried once before it waits, after
+//     a restart too; and it waits only for as long as the event that failed is its first.
+//   - A success anywhere ends the outage of the sink, which stops the reading; only one at the same destination ends that of a
+//     destination, and counts against those who fail there.
 //   - A stream lives until its last event has passed the watermark: that is how a gap in its sequence numbers is seen.
 //   - A resolved parked event stays in the snapshot until the watermark and its held stream have passed it, or a crash would
 //     bring it back.

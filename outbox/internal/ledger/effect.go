@@ -48,7 +48,9 @@ type Notice struct {
 	Kind           NoticeKind
 	PersistenceID  string
 	SequenceNumber int64
-	Err            string
+	// Destination is the one that is out, or no longer so; "" if it is the sink as a whole.
+	Destination string
+	Err         string
 }
 
 // NoticeKind says what a [Notice] is about.

@@ -37,7 +37,7 @@ func (l *Ledger) readFeed() {
 		return
 	}
 	// Streams that are ahead do not count here: reading is what lets go of them.
-	if len(l.held) >= l.cfg.MaxHeld || (l.outage.on && l.untried()) {
+	if l.heldFull() || (l.outage.on && l.untried()) {
 		return
 	}
 	limits, ok := l.room()

@@ -24,6 +24,9 @@ type streamRead struct {
 // heldCount is the number of entries that a snapshot would have.
 func (l *Ledger) heldCount() int { return len(l.held) + len(l.ahead) }
 
+// heldFull reports whether there is no place for one more held stream.
+func (l *Ledger) heldFull() bool { return len(l.held) >= l.cfg.MaxHeld }
+
 // hold takes the stream out of the feed's way: its events leave the window. It reports whether that was possible. There
 // are MaxHeld places; whoever does not pin the watermark, but is held for the sake of speed, may only use half of them,
 // those who are ahead included: otherwise one stream that fails could find them all taken, and make everybody wait.
@@ -36,7 +39,7 @@ func (l *Ledger) hold(st *stream, pins bool) bool {
 
 // holdThrough holds the stream, which then catches up through a sequence number.
 func (l *Ledger) holdThrough(st *stream, through int64, pins bool) bool {
-	if len(l.held) >= l.cfg.MaxHeld || (!pins && !st.ahead && l.heldCount() >= l.cfg.MaxHeld/2) {
+	if l.heldFull() || (!pins && !st.ahead && l.heldCount() >= l.cfg.MaxHeld/2) {
 		return false
 	}
 	l.saves.changed = true
@@ -72,7 +75,8 @@ func (l *Ledger) holdThrough(st *stream, through int64, pins bool) bool {
 
 // wantCatchUp queues a held stream for a read, if it needs one and can use it.
 func (l *Ledger) wantCatchUp(st *stream) {
-	if !st.held || st.wanted || st.reading != 0 || st.parking || st.stuck || len(st.queue) > 0 || l.now.Before(st.retryAt) {
+	if !st.held || st.wanted || st.reading != 0 || st.parking || st.stuck || len(st.queue) > 0 || l.now.Before(st.retryAt) ||
+		(st.waits() && !st.probes()) {
 		return
 	}
 	if st.verified && st.next > st.through {
@@ -118,7 +122,7 @@ func (l *Ledger) readStreams() {
 		st := c.queue[0]
 		c.queue = c.queue[1:]
 		st.wanted = false
-		if !st.held || st.reading != 0 || len(st.queue) > 0 || st.parking || st.stuck {
+		if !st.held || st.reading != 0 || len(st.queue) > 0 || st.parking || st.stuck || (st.waits() && !st.probes()) {
 			continue
 		}
 		st.active = true
@@ -193,6 +197,9 @@ func (l *Ledger) streamPage(in StreamPage) {
 	if len(st.queue) > 0 {
 		l.skipGone(st, st.front())
 		l.recordMissing(st)
+		if st.waits() && !st.probes() {
+			l.letWait(st)
+		}
 		l.makeReady(st)
 		return
 	}
@@ -247,6 +254,7 @@ func (l *Ledger) streamFailed(read uint64, err error) {
 	l.release(st)
 	st.readFailures++
 	l.putOff(st, l.cfg.Backoff(st.readFailures))
+	l.unreadProbe(st)
 }
 
 // afterBatch goes on with a held stream whose batch has ended.

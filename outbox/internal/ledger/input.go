@@ -74,6 +74,9 @@ type Published struct {
 	Outcome Outcome
 	Err     string
 	Results []Result
+	// Destinations says where each event was to go, by its position in Dispatch.Events; "", and what is beyond its end, is
+	// not known.
+	Destinations []string
 }
 
 // Result is the outcome of one event of a batch.
@@ -83,6 +86,8 @@ type Result struct {
 	Outcome    Outcome
 	RetryAfter time.Duration
 	Err        string
+	// Destination is where the event was to go; where it is "", Published.Destinations says.
+	Destination string
 }
 
 // LaneUp says that a lane's publisher can take batches. Lanes are down at first.

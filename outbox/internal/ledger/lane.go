@@ -78,6 +78,7 @@ func (q *streamQueue) next(now time.Time) *stream {
 
 // pump forms as many batches as lanes, limits and the budget of unsaved events allow.
 func (l *Ledger) pump() {
+	l.probeDestinations()
 	if l.outage.on {
 		l.probe()
 		return
@@ -134,7 +135,7 @@ func (l *Ledger) take(st *stream, events, bytes int, first bool) int {
 		events = 1 // if it fails again, the events behind it would only use up the budget
 	}
 	if st.attempts == 0 {
-		st.seenRound = l.outage.round
+		st.seenRound = l.round
 	}
 	n := 0
 	for n < len(st.queue) && n < events {

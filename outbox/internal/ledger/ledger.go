@@ -24,9 +24,16 @@ type Ledger struct {
 
 	failing []*stream // have failed and not succeeded since, oldest failure first
 	outage  outage
-	held    []*stream // in the order in which they became held
-	ahead   []*stream // rejoined, but settled beyond the watermark
-	catchUp catchUp
+	// destinations are those of which something has failed, by name; out are those that are out.
+	destinations map[string]*destination
+	out          []*destination
+	// round grows with every answer that brings good news. Of the answer that is being taken, heard are the destinations that
+	// it has good news of, and roundBefore is the round before it.
+	round, roundBefore uint64
+	heard              []string
+	held               []*stream // in the order in which they became held
+	ahead              []*stream // rejoined, but settled beyond the watermark
+	catchUp            catchUp
 
 	parked  parkedList
 	redrive redriving
@@ -240,7 +247,7 @@ func (l *Ledger) NextTick() time.Time {
 	busy := len(l.batches) > 0 || len(l.catchUp.reads) > 0 || l.feed.reading != 0 || l.redrive.read != 0 ||
 		l.saves.pending != nil || l.dirty() || l.saves.basing || l.rewind.on || l.phase == draining
 	if !l.paused {
-		busy = busy || len(l.failing) > 0 || len(l.catchUp.queue) > 0 || l.window.len() > 0 || l.unsaved > 0 || len(l.redrive.jobs) > 0
+		busy = busy || len(l.failing) > 0 || len(l.catchUp.queue) > 0 || l.window.len() > 0 || l.unsaved > 0 || len(l.redrive.jobs) > 0 || len(l.out) > 0
 	}
 	soon := l.now.Add(min(l.cfg.PollInterval, grain))
 	switch {

@@ -58,6 +58,10 @@ func (m *model) holdable(st *modelStream) string {
 	switch {
 	case st.parking:
 		return "its next event waits for a save"
+	case m.waits(st), st.asideIn == m.steps:
+		if !m.place(st, true) {
+			return "there is no place"
+		}
 	case front && m.drainPinned():
 		m.answer() // those who wait are answered before
 		if !m.place(st, true) {
@@ -89,6 +93,7 @@ func (m *model) drainPinned() bool {
 
 // hold takes an id out of the feed's way.
 func (m *model) hold(st *modelStream, through int64) {
+	m.wereHeld++
 	m.saves.changed = true
 	st.ahead = false
 	st.held, st.verified, st.through = true, m.gaps[st] == 0, through
@@ -164,6 +169,9 @@ func (m *model) allowReadStream(e ReadStream) {
 	case e.From != st.readFrom:
 		m.disagree("%s is read from %d, not from %d", st.id, e.From, st.readFrom)
 	}
+	if m.waits(st) {
+		m.allowChoice(st)
+	}
 	st.active = true
 	m.reads[st.id] = modelRead{id: e.Read, through: st.through, until: m.now.Add(m.cfg.ReadTimeout)}
 }
@@ -213,6 +221,9 @@ func (m *model) streamPage(in StreamPage) {
 	if len(st.events) > 0 {
 		m.skipGone(st, st.front())
 		m.recordMissing(st)
+		if m.waits(st) && m.destinations[st.dest].probe != st.id {
+			m.letWait(st)
+		}
 		return
 	}
 	st.active = false
@@ -262,6 +273,9 @@ func (m *model) streamFailed(read uint64) {
 		st.active = false
 		st.readFailures++
 		m.putOff(st, m.cfg.Backoff(st.readFailures))
+		if d := m.destinations[st.dest]; m.waits(st) && d.probe == st.id {
+			d.probe, d.soonest = "", st.soonest
+		}
 	}
 }
 

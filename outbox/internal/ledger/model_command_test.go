@@ -198,6 +198,9 @@ func (m *model) retryCommand(in RetryNow) {
 	for id, st := range m.streams {
 		if (in.PersistenceID == "" || in.PersistenceID == id) && (st.stuck || st.failing) {
 			st.stuck, st.soonest, st.notBefore = false, time.Time{}, time.Time{}
+			if m.waits(st) {
+				m.destinations[st.dest].soonest = m.now
+			}
 			n++
 		}
 	}

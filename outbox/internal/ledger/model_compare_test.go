@@ -23,6 +23,7 @@ type books struct {
 	Unsaved, Recordable int
 	Outage              bool
 	Blamed              int
+	Destinations, Out   int
 	Published, Skipped  int64
 	Rewinds             int64
 	Paused, Rewinding   bool
@@ -38,6 +39,10 @@ func booksOf(l *Ledger) books {
 		Batches: len(l.batches), Unsaved: l.unsaved, Recordable: l.recordable, Outage: l.outage.on, Blamed: len(l.outage.blamed),
 		Published: l.published, Skipped: l.skipped, Rewinds: l.rewinds, Paused: l.paused, Rewinding: l.rewind.on,
 		Parked: len(l.parked.events), Unresolved: l.parked.open, Waiting: len(l.saves.waiting), Redrives: len(l.redrive.jobs),
+		Destinations: len(l.destinations), Out: len(l.out),
+	}
+	for _, d := range l.destinations {
+		b.Blamed += len(d.blamed)
 	}
 	if p := l.saves.pending; p != nil {
 		b.Pending = p.index
@@ -52,6 +57,11 @@ func (m *model) books() books {
 		Unsaved: len(m.unsaved), Recordable: m.recordableCount(), Outage: m.outage.on, Blamed: len(m.outage.blamed),
 		Published: m.published, Skipped: m.skipped, Rewinds: m.rewinds, Paused: m.paused, Rewinding: m.rewind.on,
 		Parked: len(m.parked), Unresolved: m.unresolved(), Waiting: len(m.saves.waiting), Redrives: len(m.redrive.jobs),
+		Destinations: len(m.destinations),
+	}
+	for _, d := range m.destinations {
+		b.Blamed += len(d.blamed)
+		b.Out += count(d.out)
 	}
 	for _, st := range m.streams {
 		b.Held += count(st.held)
@@ -73,6 +83,8 @@ type streamBooks struct {
 	Through, ReadFrom               int64
 	Failing, Convicted, Stuck       bool
 	Parking                         bool
+	Destination                     string
+	Waits                           bool
 	Attempts, Counted               int
 	Ahead                           bool
 	AheadNext                       int64
@@ -84,7 +96,10 @@ func streamBooksOf(st *stream) streamBooks {
 		Next: st.next, Last: st.last, Events: len(st.queue), Sent: st.sent, SettledOffset: st.settledOffset,
 		Held: st.held, Verified: st.verified, Active: st.active, Reading: st.reading != 0, Through: st.through,
 		Failing: st.failing, Convicted: st.convicted, Stuck: st.stuck, Parking: st.parking,
-		Attempts: st.attempts, Counted: st.counted, Ahead: st.ahead,
+		Attempts: st.attempts, Counted: st.counted, Ahead: st.ahead, Waits: st.waits(),
+	}
+	if st.dest != nil {
+		b.Destination = st.dest.name
 	}
 	if n := len(st.queue); n > 0 {
 		b.First, b.Final = st.queue[0].event.SequenceNumber, st.queue[n-1].event.SequenceNumber
@@ -103,7 +118,7 @@ func (m *model) streamBooks(st *modelStream) streamBooks {
 		Next: st.next, Last: st.last, Events: len(st.events), Sent: m.inFlight(st.id), SettledOffset: st.settledOffset,
 		Held: st.held, Verified: st.verified, Active: st.active, Reading: m.reads[st.id].id != 0, Through: st.through,
 		Failing: st.failing, Convicted: st.convicted, Stuck: st.stuck, Parking: st.parking,
-		Attempts: st.attempts, Counted: st.counted, Ahead: st.ahead,
+		Attempts: st.attempts, Counted: st.counted, Ahead: st.ahead, Waits: m.waits(st), Destination: st.dest,
 	}
 	if n := len(st.events); n > 0 {
 		b.First, b.Final = st.events[0].SequenceNumber, st.events[n-1].SequenceNumber
@@ -126,6 +141,7 @@ func (m *model) compare() {
 	if m.books() != booksOf(l) {
 		m.disagree("the books differ")
 	}
+	m.checkAside()
 	if s := &m.saves; s.due && !m.now.Before(s.latest) {
 		m.disagree("a save is due")
 	}

@@ -4,38 +4,48 @@ import "time"
 
 // modelOutage is the judgement on the sink.
 type modelOutage struct {
-	on        bool
-	blamed    map[string]bool // ids that have failed alone since the last success
-	successes int
-	probe     uint64 // unanswered
-	probes    int    // in a row that have failed
-	soonest   time.Time
+	on      bool
+	blamed  map[string]bool // ids that have failed alone since the last success
+	heardIn int             // the round of the last success without a name
+	probe   uint64          // unanswered
+	probes  int             // in a row that have failed
+	soonest time.Time
 }
 
 // notDelivered judges the first event of an id that was not delivered.
-func (m *model) notDelivered(st *modelStream, r Result, alone bool) {
+func (m *model) notDelivered(st *modelStream, r Result, alone, alive bool) {
 	switch {
 	case r.Outcome == Permanent:
-		m.success() // the sink has answered
+		m.success(r.Destination) // it has answered
 		if !m.giveUpByRule(st) {
+			m.failAt(st, r.Destination)
 			m.fail(st, 0)
 		}
 	case r.Outcome == Retry || alone:
+		m.failAt(st, r.Destination)
+		st.convicted = st.convicted || alive && r.Outcome == Retry && m.heardOf(st)
 		m.fail(st, r.RetryAfter)
 	default:
 		st.alone = true
 		if st.held {
 			st.letGo()
 		}
+		if m.waits(st) {
+			m.setAside(st)
+		}
 	}
 }
 
 // fail counts a failure of one event, unless there is an outage: then it says nothing about the event.
 func (m *model) fail(st *modelStream, retryAfter time.Duration) {
-	if !m.outage.on {
+	if !m.outage.on && !m.waits(st) {
 		st.attempts++
-		if st.seen != m.outage.successes {
-			st.seen = m.outage.successes
+		heardIn := m.outage.heardIn
+		if d := m.destinations[st.dest]; d != nil {
+			heardIn = d.heardIn
+		}
+		if heardIn > st.seen {
+			st.seen = m.rounds
 			st.counted++
 		}
 		if m.cfg.MaxAttempts > 0 && st.counted >= m.cfg.MaxAttempts && m.giveUpByRule(st) {
@@ -48,12 +58,21 @@ func (m *model) fail(st *modelStream, retryAfter time.Duration) {
 	if retryAfter > 0 {
 		st.notBefore = m.now.Add(retryAfter)
 	}
+	if m.waits(st) {
+		m.probeFailed(st, retryAfter)
+		m.setAside(st)
+		return
+	}
 	if m.outage.on {
 		m.putOff(st, retryAfter)
 		return
 	}
 	m.putOff(st, max(m.cfg.Backoff(st.attempts), retryAfter))
 	if st.convicted {
+		return
+	}
+	if d := m.destinations[st.dest]; d != nil {
+		m.blameAt(d, st)
 		return
 	}
 	m.outage.blamed[st.id] = true
@@ -65,9 +84,19 @@ func (m *model) fail(st *modelStream, retryAfter time.Duration) {
 }
 
 // success ends an outage, and acquits those who were blamed for it.
-func (m *model) success() {
+func (m *model) success(destinations ...string) {
 	o := &m.outage
-	o.successes++
+	m.rounds++
+	for _, name := range destinations {
+		m.heard[name] = true
+		if name == "" {
+			o.heardIn = m.rounds
+		} else if d := m.destinations[name]; d != nil {
+			d.heardIn = m.rounds
+			clear(d.blamed)
+			m.endOutageOf(d)
+		}
+	}
 	clear(o.blamed)
 	if !o.on {
 		return
@@ -76,7 +105,7 @@ func (m *model) success() {
 	m.due(NoticeOutageEnded, "", 0)
 	m.frontSince = m.now
 	for _, st := range m.streams {
-		if st.failing {
+		if st.failing && !m.waits(st) {
 			st.soonest = st.notBefore
 			st.failing = m.now.Before(st.notBefore)
 		}
@@ -90,7 +119,7 @@ func (m *model) convict() {
 	}
 	m.alive = true
 	for _, st := range m.streams {
-		st.convicted = st.convicted || st.failing
+		st.convicted = st.convicted || st.failing && m.heardOf(st)
 	}
 }
 

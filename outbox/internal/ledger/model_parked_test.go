@@ -41,6 +41,7 @@ func (m *model) dropResolved() {
 func (m *model) giveUpByRule(st *modelStream) bool {
 	switch {
 	case m.cfg.OnPoison == Hold:
+		m.leave(st)
 		st.stuck, st.failing = true, false
 		m.due(NoticeStuck, st.id, st.front())
 		if st.held {
@@ -175,7 +176,7 @@ func (m *model) redriven(result Result) {
 		m.redriveFailed()
 		return
 	}
-	m.success()
+	m.success(result.Destination)
 	m.find(r.key).Resolution = Redriven
 	m.dropResolved()
 	m.published++

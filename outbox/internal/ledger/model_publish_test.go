@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -60,7 +61,9 @@ func (m *model) allowDispatch(d Dispatch) {
 		for i := 0; i < len(d.Events); {
 			i += m.allowPart(b, d, i)
 		}
-		if m.outage.on {
+		if st := m.streams[b.events[0].PersistenceID]; m.waits(st) {
+			m.allowDestinationProbe(b, st)
+		} else if m.outage.on {
 			m.allowProbe(b)
 		}
 	}
@@ -87,13 +90,15 @@ func (m *model) allowPart(b *modelBatch, d Dispatch, i int) int {
 		m.disagree("%s is sent, but waits for an operator", d.Events[i].ID())
 	case m.now.Before(st.soonest) && !(m.outage.on && !m.now.Before(st.notBefore)):
 		m.disagree("%s is sent before its time", d.Events[i].ID())
+	case m.waits(st) && len(d.Events) > 1:
+		m.disagree("%s is sent with others, but waits for %q", d.Events[i].ID(), st.dest)
 	case st.alone && len(d.Events) > 1:
 		m.disagree("%s is not sent alone, and its outcome is unknown", d.Events[i].ID())
 	case st.attempts > 0 && n > 1:
 		m.disagree("%d events of %s are sent, and the first has failed", n, id)
 	}
 	if st.attempts == 0 {
-		st.seen = m.outage.successes
+		st.seen = m.rounds
 	}
 	for k := range n {
 		e := st.events[k]
@@ -150,17 +155,24 @@ func (m *model) endBatch(i int, in Published) {
 	results := make([]Result, len(b.events))
 	for i := range results {
 		results[i] = Result{Outcome: in.Outcome, Err: in.Err}
+		if i < len(in.Destinations) {
+			results[i].Destination = in.Destinations[i]
+		}
 	}
 	for _, r := range in.Results {
+		if r.Destination == "" {
+			r.Destination = results[r.Index].Destination
+		}
 		results[r.Index] = r
 	}
+	clear(m.heard)
+	m.roundsBefore = m.rounds
 	if b.redrive {
 		m.redriven(results[0])
 		return
 	}
 	failed := make(map[string]Result)
-	var ids []string // in order
-	alive := false
+	var ids, heard []string // in order
 	for i, e := range b.events {
 		if !slices.Contains(ids, e.PersistenceID) {
 			ids = append(ids, e.PersistenceID)
@@ -168,21 +180,27 @@ func (m *model) endBatch(i int, in Published) {
 		if _, stopped := failed[e.PersistenceID]; stopped {
 			continue
 		}
-		if results[i].Outcome != OK {
-			failed[e.PersistenceID] = results[i]
+		st, r := m.streams[e.PersistenceID], results[i]
+		if r.Destination == "" {
+			r.Destination = st.dest
+		}
+		if r.Outcome != OK {
+			failed[e.PersistenceID] = r
 			continue
 		}
-		m.settle(m.streams[e.PersistenceID])
-		alive = true
+		m.settle(st)
+		heard = append(heard, r.Destination)
 	}
+	alive := len(heard) > 0
 	if alive {
-		m.success()
+		m.success(heard...)
 	}
+	m.unjudged = maps.Clone(failed)
 	for _, id := range ids {
 		if r, did := failed[id]; did {
 			st := m.streams[id]
-			st.convicted = st.convicted || alive && r.Outcome == Retry
-			m.notDelivered(st, r, len(b.events) == 1)
+			delete(m.unjudged, id)
+			m.notDelivered(st, r, len(b.events) == 1, alive)
 		}
 	}
 	m.probed(b.id)

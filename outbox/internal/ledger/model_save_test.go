@@ -310,6 +310,10 @@ func (m *model) rewound() {
 	clear(m.gaps)
 	clear(m.sent)
 	clear(m.unsaved)
+	for _, d := range m.destinations {
+		m.endOutageOf(d)
+	}
+	clear(m.destinations)
 	clear(m.reads)
 	clear(m.streams)
 	m.restore(held)

@@ -15,11 +15,14 @@ type modelStream struct {
 	last          int64 // shown by the feed
 	lastOffset    query.Offset
 
+	dest    string // where its first event has last failed, if that was said
+	asideIn int    // the step in which it was last made to wait for that
+
 	failing, convicted, stuck bool
 	alone                     bool
 	parking                   bool // what was given up on is not known to be saved
 	attempts, counted         int
-	seen                      int       // successes of anybody when the first event was sent, or its last failure counted
+	seen                      int       // rounds of anybody when the first event was sent, or its last failure counted
 	soonest                   time.Time // before which nothing of it may be sent or read, at least
 	notBefore                 time.Time
 
@@ -89,6 +92,7 @@ func (m *model) resolve(st *modelStream) *modelEvent {
 
 // acquit forgets the failures of an event that is resolved.
 func (m *model) acquit(st *modelStream) {
+	m.leave(st)
 	st.failing, st.convicted, st.stuck, st.alone = false, false, false, false
 	st.attempts, st.counted, st.soonest = 0, 0, time.Time{}
 }

@@ -17,6 +17,7 @@ import (
 //	model_catchup_test.go  held ids and their reads
 //	model_publish_test.go  what may be sent, and what its outcome means
 //	model_outage_test.go   failures, and whom they are laid to
+//	model_destination_test.go  the destinations that publishers name
 //	model_parked_test.go   events that were given up on, and their being sent once more
 //	model_save_test.go     snapshots, what they record, when one is due
 //	model_command_test.go  commands, and which replies are due
@@ -43,6 +44,12 @@ type model struct {
 	sent    map[eventKey]bool // at least once
 	unsaved map[eventKey]*modelUnsaved
 	outage  modelOutage
+	// Of the destinations by name, and of the answer that is being taken: the destinations heard of, the rounds before it, and
+	// the ids that are not judged yet.
+	destinations         map[string]*modelDestination
+	rounds, roundsBefore int
+	heard                map[string]bool
+	unjudged             map[string]Result
 
 	parked                      []ParkedEvent
 	published, skipped, rewinds int64
@@ -60,11 +67,13 @@ type model struct {
 	notices []Notice // that are due
 	replies []Reply  // that are due
 	given   []Reply
-	alive   bool  // something was delivered
-	told    bool  // those who waited were answered
-	judged  bool  // whether a save and the end are due
-	end     *Stop // is due
-	steps   int
+	alive   bool // something was delivered
+	// wereHeld is the number of held ids when the step began, and those that have become so since.
+	wereHeld int
+	told     bool  // those who waited were answered
+	judged   bool  // whether a save and the end are due
+	end      *Stop // is due
+	steps    int
 }
 
 // modelRead is a read that waits for its answer.
@@ -80,7 +89,7 @@ func newModel(lf *life, cfg Config) *model {
 		life: lf, cfg: cfg, lanes: make([]bool, cfg.Lanes),
 		streams: make(map[string]*modelStream), gaps: make(map[*modelStream]query.Offset), reads: make(map[string]modelRead),
 		sent: make(map[eventKey]bool), unsaved: make(map[eventKey]*modelUnsaved),
-		outage: modelOutage{blamed: make(map[string]bool)},
+		outage: modelOutage{blamed: make(map[string]bool)}, destinations: make(map[string]*modelDestination), heard: make(map[string]bool),
 	}
 }
 
@@ -93,6 +102,7 @@ func (m *model) follow(now time.Time, in Input, effects []Effect) {
 	m.steps++
 	m.notices, m.replies, m.given = m.notices[:0], m.replies[:0], m.given[:0]
 	m.alive, m.told, m.judged, m.end = false, false, false, nil
+	m.wereHeld = m.heldCount()
 	if m.phase == recovering {
 		m.takeEarly(in)
 	} else {
@@ -102,6 +112,7 @@ func (m *model) follow(now time.Time, in Input, effects []Effect) {
 		m.advance()
 		if m.phase == running && !m.halted() {
 			m.goOnRedriving()
+			m.dropProbes()
 		}
 	}
 	for len(m.effects) > 0 {
@@ -229,7 +240,7 @@ func (m *model) allowNotice(e Notice) {
 		m.allowRejoin(e.PersistenceID)
 	default:
 		for i, n := range m.notices {
-			if n.Kind == e.Kind && n.PersistenceID == e.PersistenceID && n.SequenceNumber == e.SequenceNumber {
+			if n.Kind == e.Kind && n.PersistenceID == e.PersistenceID && n.SequenceNumber == e.SequenceNumber && n.Destination == e.Destination {
 				m.notices = append(m.notices[:i], m.notices[i+1:]...)
 				return
 			}

@@ -28,7 +28,7 @@ type mutation struct {
 var mutations = []mutation{
 	{
 		"the watermark passes what was sent but not answered", "window.go",
-		"if s.state == waiting || !l.feed", "if (s.state == waiting && !s.sent) || !l.feed",
+		"if s.state == waiting || l.feed", "if (s.state == waiting && !s.sent) || l.feed",
 	},
 	{
 		"the next event overtakes the save of a parked one", "save.go",
@@ -76,7 +76,7 @@ var mutations = []mutation{
 	},
 	{
 		"the watermark passes an event that the feed has left out", "window.go",
-		"!l.feed.beforeGaps(s.Offset)", "s.Offset < 0",
+		"l.feed.gapBefore(s.Offset) != nil {", "s.Offset < 0 {",
 	},
 	{
 		"a drain does not record what is settled behind an event that was never sent", "ledger.go",
@@ -113,6 +113,46 @@ var mutations = []mutation{
 	{
 		"a flush is answered before it is saved", "wait.go",
 		"if len(l.flushes) > 0 && l.clean() {", "if len(l.flushes) > 0 {",
+	},
+	{
+		"what one destination takes ends the outage of another", "outage.go",
+		"	l.sinkIsAlive()\n}\n", "	for len(l.out) > 0 {\n		l.endOutageOf(l.out[0])\n	}\n	l.sinkIsAlive()\n}\n",
+	},
+	{
+		"what one destination takes is held against those who fail at another", "poison.go",
+		"heardIn = st.dest.heardIn", "heardIn = l.round",
+	},
+	{
+		"failures count while their destination is out", "outcome.go",
+		"if !l.outage.on && !st.waits() {", "if !l.outage.on {",
+	},
+	{
+		"those who wait for a destination do not go on when it is back", "destination.go",
+		"		l.wantCatchUp(st)\n		l.makeReady(st)\n", "		_ = st\n",
+	},
+	{
+		"the outage of a destination stops the reading", "feed.go",
+		"(l.outage.on && l.untried())", "(l.outage.on && l.untried()) || len(l.out) > 0",
+	},
+	{
+		"those who wait for a destination stay in everybody's way", "destination.go",
+		"		l.hold(st, true)\n		return\n", "		return\n",
+	},
+	{
+		"those who wait for a destination keep their place among those that catch up", "destination.go",
+		"		st.letGo()\n		l.release(st)\n", "		st.letGo()\n",
+	},
+	{
+		"those who wait for a destination are tried again by themselves", "stream.go",
+		"!st.redriving && !st.waits() &&", "!st.redriving &&",
+	},
+	{
+		"the probes of destinations take all places of those that catch up", "destination.go",
+		"n > 0 && probes < l.cfg.mostProbes()", "n > 0",
+	},
+	{
+		"a destination that is out is probed by many at a time", "destination.go",
+		"		if d.probe == nil {\n			if l.chooseProbe", "		if true {\n			if l.chooseProbe",
 	},
 }
 

@@ -69,6 +69,9 @@ func (l *Ledger) retry(in RetryNow) {
 	for _, st := range append(l.stuck(), l.failing...) {
 		if in.PersistenceID == "" || st.id == in.PersistenceID {
 			st.stuck = false
+			if in.PersistenceID != "" {
+				l.probeFirst(st)
+			}
 			l.hurry(st)
 			n++
 		}
@@ -101,6 +104,10 @@ func (l *Ledger) stuck() (streams []*stream) {
 // hurry lets a stream go on at once.
 func (l *Ledger) hurry(st *stream) {
 	st.retryAt, st.notBefore = time.Time{}, time.Time{}
+	if st.waits() {
+		st.dest.probeAt = l.now
+		return
+	}
 	l.wantCatchUp(st)
 	l.makeReady(st)
 }

@@ -12,7 +12,7 @@ import (
 // window is the front held all the same.
 type outage struct {
 	on      bool
-	round   uint64   // grows with every success
+	heardIn uint64   // the round in which something last got through for which no destination was named
 	blamed  []string // ids that have failed since
 	probing uint64   // the batch that probes, 0 if none does
 	failed  int      // probes in a row
@@ -23,6 +23,10 @@ type outage struct {
 // blame counts the stream among those that have failed since the last success; a stream that has already failed where
 // others got through says nothing about the sink.
 func (l *Ledger) blame(st *stream) {
+	if st.dest != nil {
+		l.blameAt(st.dest, st)
+		return
+	}
 	o := &l.outage
 	if st.convicted || slices.Contains(o.blamed, st.id) {
 		return
@@ -35,10 +39,23 @@ func (l *Ledger) blame(st *stream) {
 	}
 }
 
+// gotThrough takes note that something was delivered, or refused for good, at destinations, "" where no name was given.
+func (l *Ledger) gotThrough(destinations ...string) {
+	l.round++
+	l.heard = append(l.heard, destinations...)
+	for _, name := range destinations {
+		if name == "" {
+			l.outage.heardIn = l.round
+		} else {
+			l.heardFrom(name)
+		}
+	}
+	l.sinkIsAlive()
+}
+
 // sinkIsAlive ends an outage and acquits everybody who was blamed.
 func (l *Ledger) sinkIsAlive() {
 	o := &l.outage
-	o.round++
 	o.blamed = o.blamed[:0]
 	if !o.on {
 		return
@@ -49,6 +66,10 @@ func (l *Ledger) sinkIsAlive() {
 	failing := l.failing
 	l.failing = nil
 	for _, st := range failing {
+		if st.waits() {
+			l.failing = append(l.failing, st)
+			continue
+		}
 		st.retryAt = st.notBefore
 		if st.failing = l.now.Before(st.notBefore); st.failing {
 			l.failing = append(l.failing, st)
@@ -108,14 +129,14 @@ func (l *Ledger) probeCandidate() *stream {
 // others read for a later one.
 func (l *Ledger) probeFailing() *stream {
 	for _, st := range l.failing {
-		if st.held && len(st.queue) == 0 && st.reading == 0 && !st.wanted && !l.now.Before(st.notBefore) {
+		if st.held && len(st.queue) == 0 && st.reading == 0 && !st.wanted && !st.waits() && !l.now.Before(st.notBefore) {
 			st.retryAt = time.Time{}
 			l.wantCatchUp(st)
 			break
 		}
 	}
 	for _, st := range l.failing {
-		if l.lanes[st.lane].up && st.sent == 0 && !st.parking && !st.redriving && len(st.queue) > 0 && !l.now.Before(st.notBefore) {
+		if l.lanes[st.lane].up && st.sent == 0 && !st.parking && !st.redriving && !st.waits() && len(st.queue) > 0 && !l.now.Before(st.notBefore) {
 			l.failing = append(remove(l.failing, st), st)
 			return st
 		}

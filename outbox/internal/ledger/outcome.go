@@ -61,9 +61,20 @@ func (in Published) understood(n int) (Published, map[int]Result) {
 		if before, twice := results[r.Index]; twice && before.Outcome != r.Outcome {
 			r = Result{Index: r.Index, Err: "the publisher's answer contradicts itself: " + r.Err}
 		}
+		if r.Destination == "" {
+			r.Destination = in.destination(r.Index)
+		}
 		results[r.Index] = r
 	}
 	return in, results
+}
+
+// destination is where event i was to go, as far as the answer tells for all alike.
+func (in *Published) destination(i int) string {
+	if i < len(in.Destinations) {
+		return in.Destinations[i]
+	}
+	return ""
 }
 
 // endBatch takes the outcome of batches[i]. What succeeded is settled first: it is the evidence by which the
@@ -77,37 +88,46 @@ func (l *Ledger) endBatch(i int, in Published) {
 		la.freshOut--
 	}
 	in, results := in.understood(b.events)
+	l.heard, l.roundBefore = l.heard[:0], l.round
 	if b.redrive {
 		l.redriven(in, results)
 		return
 	}
-	result := func(i int) Result {
-		if r, ok := results[i]; ok {
-			return r
+	result := func(p part, n int) Result {
+		r, ok := results[p.first+n]
+		if !ok {
+			r = Result{Outcome: in.Outcome, Err: in.Err, Destination: in.destination(p.first + n)}
 		}
-		return Result{Outcome: in.Outcome, Err: in.Err}
+		if r.Destination == "" && p.st.dest != nil {
+			r.Destination = p.st.dest.name // what is not said anew is as it was
+		}
+		return r
 	}
 
 	failed := make([]int, len(b.parts)) // per part: how many of its events were settled before the first failure
-	alive := false
+	var heard []string
 	for i, p := range b.parts {
-		for failed[i] < p.n && result(p.first+failed[i]).Outcome == OK {
+		for failed[i] < p.n {
+			r := result(p, failed[i])
+			if r.Outcome != OK {
+				break
+			}
 			l.settle(p.st)
 			failed[i]++
-			alive = true
+			if !slices.Contains(heard, r.Destination) {
+				heard = append(heard, r.Destination)
+			}
 		}
 	}
+	alive := len(heard) > 0
 	if alive {
-		l.sinkIsAlive()
+		l.gotThrough(heard...)
 	}
 	for i, p := range b.parts {
 		p.st.sent = 0
 		if failed[i] < p.n {
-			r := result(p.first + failed[i])
-			if alive && r.Outcome == Retry {
-				p.st.convicted = true
-			}
-			l.notDelivered(p.st, r, b.alone())
+			r := result(p, failed[i])
+			l.notDelivered(p.st, r, b.alone(), alive)
 		}
 	}
 	if b.id == l.outage.probing {
@@ -123,47 +143,66 @@ func (l *Ledger) endBatch(i int, in Published) {
 
 // notDelivered judges the first event of the stream that was not settled. Events of the stream behind it in the
 // same batch have not been tried, or are to be sent again in any case.
-func (l *Ledger) notDelivered(st *stream, r Result, alone bool) {
+func (l *Ledger) notDelivered(st *stream, r Result, alone, alive bool) {
 	switch {
 	case r.Outcome == Permanent:
-		l.sinkIsAlive()
+		l.gotThrough(r.Destination)
 		if why := l.poisoned(st, r.Err); why != "" {
-			l.fail(st, why, 0)
+			l.fail(st, Result{Outcome: Permanent, Err: why, Destination: r.Destination})
 		}
 	case r.Outcome == Retry || alone:
-		l.fail(st, r.Err, r.RetryAfter)
+		if l.failedAt(st, r); alive && r.Outcome == Retry && l.heardOf(st) {
+			st.convicted = true
+		}
+		l.fail(st, r)
 	default:
 		// One panic or one lost answer must not look like many failures.
 		st.alone, st.lastErr = true, r.Err
 		if st.held {
 			st.letGo()
 		}
+		if st.waits() {
+			l.setAside(st)
+		}
 	}
 }
 
+// heardOf reports whether the answer that is being taken has good news of where the stream's event goes; if that is not
+// known, of whomever.
+func (l *Ledger) heardOf(st *stream) bool { return st.dest == nil || st.dest.heardIn > l.roundBefore }
+
 // fail records that an event was tried by itself, and not delivered.
-func (l *Ledger) fail(st *stream, err string, retryAfter time.Duration) {
-	st.lastErr = err
-	l.counters.lastErr = err
-	if !l.outage.on {
+func (l *Ledger) fail(st *stream, r Result) {
+	st.lastErr, l.counters.lastErr = r.Err, r.Err
+	l.failedAt(st, r)
+	if st.dest != nil {
+		st.dest.lastErr = r.Err
+	}
+	if !l.outage.on && !st.waits() {
 		st.attempts++
-		if l.countFailure(st) && l.poisoned(st, fmt.Sprintf("it has failed %d times while others got through: %s", st.counted, err)) == "" {
+		if l.countFailure(st) && l.poisoned(st, fmt.Sprintf("it has failed %d times while others got through: %s", st.counted, r.Err)) == "" {
 			return
 		}
 	}
 	if st.held {
 		st.letGo()
 	}
-	retryAfter = min(retryAfter, maxRetryAfter)
+	retryAfter := min(r.RetryAfter, maxRetryAfter)
 	if retryAfter > 0 {
 		st.notBefore = l.now.Add(retryAfter)
 	}
-	if l.outage.on {
+	switch {
+	case st.waits():
+		if st.probes() {
+			l.probedAt(st.dest, retryAfter)
+		}
+		l.setAside(st)
+	case l.outage.on:
 		l.putOff(st, retryAfter)
-		return
+	default:
+		l.putOff(st, max(l.cfg.Backoff(st.attempts), retryAfter))
+		l.blame(st)
 	}
-	l.putOff(st, max(l.cfg.Backoff(st.attempts), retryAfter))
-	l.blame(st)
 }
 
 // putOff lets the stream wait.
@@ -199,9 +238,9 @@ func (l *Ledger) holdSuspects() {
 		return
 	}
 	for _, st := range slices.Clone(l.failing) {
-		st.convicted = true
+		st.convicted = st.convicted || l.heardOf(st)
 		if st.sent == 0 {
-			l.hold(st, false)
+			l.hold(st, st.waits())
 		}
 	}
 }

@@ -18,12 +18,16 @@ func (l *Ledger) poisoned(st *stream, reason string) (why string) {
 }
 
 // countFailure counts a failure towards MaxAttempts and reports whether that is reached. It counts only if something got
-// through since the failure before, or since the event was first sent: a sink that takes nothing must not use up
-// anybody's attempts.
+// through where the event goes since the failure before, or since the event was first sent: a destination that takes nothing
+// must not use up anybody's attempts.
 func (l *Ledger) countFailure(st *stream) bool {
-	if st.seenRound != l.outage.round {
+	heardIn := l.outage.heardIn
+	if st.dest != nil {
+		heardIn = st.dest.heardIn
+	}
+	if heardIn > st.seenRound {
 		st.counted++
-		st.seenRound = l.outage.round
+		st.seenRound = l.round
 	}
 	return l.cfg.MaxAttempts > 0 && st.counted >= l.cfg.MaxAttempts
 }
@@ -83,6 +87,7 @@ func (l *Ledger) giveUp(st *stream) entry {
 
 // stick lets the stream wait for an operator.
 func (l *Ledger) stick(st *stream, reason string) {
+	l.leave(st)
 	st.stuck, st.lastErr = true, reason
 	if st.failing {
 		l.unfail(st)

@@ -109,9 +109,9 @@ func (l *Ledger) sendRedriven() {
 // redriven takes the outcome.
 func (l *Ledger) redriven(in Published, results map[int]Result) {
 	r := &l.redrive
-	outcome, reason := in.Outcome, in.Err
+	outcome, reason, destination := in.Outcome, in.Err, in.destination(0)
 	if res, ok := results[0]; ok {
-		outcome, reason = res.Outcome, res.Err
+		outcome, reason, destination = res.Outcome, res.Err, res.Destination
 	}
 	r.batch, r.event = 0, nil
 	if st := l.streams[r.key.id]; st != nil {
@@ -124,7 +124,7 @@ func (l *Ledger) redriven(in Published, results map[int]Result) {
 		l.redriveFailed(reason)
 		return
 	}
-	l.sinkIsAlive()
+	l.gotThrough(destination)
 	l.parked.resolve(r.key, Redriven)
 	l.dropResolved()
 	l.saves.changed = true

@@ -86,6 +86,7 @@ func (l *Ledger) rewound() {
 	clear(l.window.slots)
 	l.feed = feed{position: r.to, due: l.now}
 	l.unsaved, l.recordable = 0, 0
+	l.forgetDestinations()
 	l.streams = make(map[string]*stream)
 	l.failing, l.held, l.ahead = nil, nil, nil
 	l.catchUp = catchUp{}

@@ -38,7 +38,8 @@ func (s *script) input(ln *line) Input {
 	case "stream-failed": // <read> [reason]
 		read, _ := askedFor[ReadStream](s, ln)
 		return StreamFailed{Read: read, Err: ln.reason()}
-	case "published": // <batch> ok|retry|permanent|unknown[=reason] [<position>:retry=(reason, 2s) …] [life=1]
+	// <batch> ok|retry|permanent|unknown[=reason] [<position>:retry=(reason, 2s, @destination) …] [at=(destination, …)] [life=1]
+	case "published":
 		in := ln.published(s.cfg.Generation)
 		if !s.sent[batchKey{in.Generation, in.Batch}] {
 			ln.fail("batch %d of life %d was never sent", in.Batch, in.Generation)
@@ -266,14 +267,18 @@ func (ln *line) published(generation uint64) Published {
 	in := Published{Generation: generation, Batch: uint64(ln.number(ln.word()))}
 	whole := ln.next()
 	r := ln.result(whole.Key, whole.Vals)
-	if r.RetryAfter > 0 {
-		ln.fail("only one event has a time of its own: 0:%s", whole.String())
+	if r.RetryAfter > 0 || r.Destination != "" {
+		ln.fail("only one event has a time or destination of its own: 0:%s", whole.String())
 	}
 	in.Outcome, in.Err = r.Outcome, r.Err
 	for ln.more() {
 		arg := ln.next()
 		if arg.Key == "life" {
 			in.Generation = uint64(ln.number(ln.value(arg)))
+			continue
+		}
+		if arg.Key == "at" {
+			in.Destinations = arg.Vals
 			continue
 		}
 		position, outcome, found := strings.Cut(arg.Key, ":")
@@ -287,15 +292,19 @@ func (ln *line) published(generation uint64) Published {
 	return in
 }
 
-// result reads an outcome with its reason, and when it may be tried again.
+// result reads an outcome with its reason, when it may be tried again, and where it was to go.
 func (ln *line) result(outcome string, values []string) Result {
 	ln.t.Helper()
 	var r Result
 	if len(values) > 0 {
 		r.Err = values[0]
 	}
-	if len(values) > 1 {
-		r.RetryAfter = ln.duration(values[1])
+	for _, value := range values[min(1, len(values)):] {
+		if name, is := strings.CutPrefix(value, "@"); is {
+			r.Destination = name
+		} else {
+			r.RetryAfter = ln.duration(value)
+		}
 	}
 	for o, name := range outcomeNames {
 		if name == outcome {

@@ -40,6 +40,9 @@ func (s *script) tell(e Effect) string {
 		if e.PersistenceID != "" {
 			said += fmt.Sprintf(" %s/%d", e.PersistenceID, e.SequenceNumber)
 		}
+		if e.Destination != "" {
+			said += " at " + e.Destination
+		}
 		return said + because(e.Err)
 	case Stop:
 		if e.Err == nil {
@@ -104,7 +107,17 @@ func describeStatus(s Status) string {
 		case !h.RetryAt.IsZero():
 			fmt.Fprintf(&b, ", again at %s", describeTime(h.RetryAt))
 		}
+		if h.Destination != "" {
+			fmt.Fprintf(&b, ", at %s", h.Destination)
+		}
 		fmt.Fprintf(&b, "%s\n", because(h.Err))
+	}
+	for _, d := range s.Out {
+		fmt.Fprintf(&b, "out: %s since %s, %d ids wait, %d probes failed", d.Name, describeTime(d.Since), d.Waiting, d.FailedProbes)
+		if !d.NextProbe.IsZero() {
+			fmt.Fprintf(&b, ", again at %s", describeTime(d.NextProbe))
+		}
+		fmt.Fprintf(&b, "%s\n", because(d.Err))
 	}
 	for _, p := range s.Parked {
 		fmt.Fprintf(&b, "parked: %s%s\n", describePointer(p.Pointer), because(p.Reason))
@@ -113,7 +126,7 @@ func describeStatus(s Status) string {
 		on   bool
 		name string
 	}{
-		{s.Outage, "outage"}, {s.Paused, "paused"}, {s.Rewinding, "rewinding"}, {s.Draining, "draining"}, {s.Stopped, "stopped"},
+		{s.HeldFull, "no more can be held"}, {s.Outage, "outage"}, {s.Paused, "paused"}, {s.Rewinding, "rewinding"}, {s.Draining, "draining"}, {s.Stopped, "stopped"},
 	} {
 		if state.on {
 			fmt.Fprintln(&b, state.name)

@@ -11,6 +11,7 @@ import (
 
 // checkEffect checks an effect before it is carried out, and notes it.
 func (lf *life) checkEffect(effect Effect) {
+	lf.countDestination(effect)
 	switch e := effect.(type) {
 	case ReadFeed:
 		lf.checkReadFeed(e)
@@ -190,6 +191,7 @@ func (lf *life) checkSkipped(e *simEvent) {
 	case lf.skips[eventKey{e.PersistenceID, e.SequenceNumber}]:
 	case s.cfg.OnPoison == SkipOver && e.givenUp(&s.cfg):
 		s.stats[statSkippedByRule]++
+		lf.checkGivenUp(e)
 	default:
 		s.failf("L%d skips %s without a reason", lf.no, e.ID())
 	}
@@ -357,6 +359,7 @@ func (lf *life) checkState() {
 		s.failf("L%d: %d bytes in the window", lf.no, l.window.bytes)
 	}
 	lf.countStates()
+	lf.checkDestinations()
 	if lf.steps++; lf.steps%16 == 0 {
 		lf.checkMemory()
 	}
@@ -451,6 +454,7 @@ func (lf *life) checkNothingLeft() {
 	}
 	note("streams", len(l.streams))
 	note("failing", len(l.failing))
+	note("destinations", len(l.destinations)+len(l.out))
 	note("held", len(l.held))
 	note("ahead", len(l.ahead))
 	note("reads", len(l.catchUp.reads))

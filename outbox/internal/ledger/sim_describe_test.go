@@ -24,13 +24,16 @@ func describe(v any) string {
 		var b strings.Builder
 		for _, r := range v.Results {
 			fmt.Fprintf(&b, " %d:%s", r.Index, outcomeNames[r.Outcome])
+			if r.Destination != "" {
+				fmt.Fprintf(&b, " at %s", r.Destination)
+			}
 			if r.RetryAfter > 0 {
 				fmt.Fprintf(&b, " after %v", r.RetryAfter)
 			}
 		}
-		return fmt.Sprintf("Published{%#x/%d %s,%s}", v.Generation, v.Batch, outcomeNames[v.Outcome], b.String())
+		return fmt.Sprintf("Published{%#x/%d %s,%s %v}", v.Generation, v.Batch, outcomeNames[v.Outcome], b.String(), v.Destinations)
 	case Notice:
-		return fmt.Sprintf("Notice{%s %s/%d %s}", noticeNames[v.Kind], v.PersistenceID, v.SequenceNumber, v.Err)
+		return fmt.Sprintf("Notice{%s %s/%d %s %s}", noticeNames[v.Kind], v.PersistenceID, v.SequenceNumber, v.Destination, v.Err)
 	case Save:
 		return fmt.Sprintf("Save{%d watermark %d held %v parked %d}", v.Index, v.Snapshot.Watermark, v.Snapshot.Held, len(v.Snapshot.Parked))
 	default:

@@ -24,6 +24,7 @@ type faults struct {
 	stubborn, sick []string
 	sickUntil      time.Duration
 	outages        []span
+	destinations   destinationFaults
 	laneDowns      int
 	// The store: saves fail, are stored but not heard of, are stored late, are never answered, are answered twice.
 	saveFails, saveUnheard, saveLate, saveLost, saveTwice float64
@@ -59,6 +60,8 @@ func (s *simulation) few(most int) int {
 	return s.between(1, most)
 }
 
+func idName(n int) string { return fmt.Sprintf("id%d", n) }
+
 func (s *simulation) drawFaults() faults {
 	f := faults{
 		readFails: s.maybe(0.3), readSlow: s.maybe(0.1), readLost: s.maybe(0.1), readTwice: s.maybe(0.2), pageShort: s.maybe(0.5),
@@ -71,7 +74,7 @@ func (s *simulation) drawFaults() faults {
 		writers: s.between(1, 4), events: s.between(10, 300), ids: s.between(1, 40), hot: s.maybe(0.8), gaps: s.maybe(0.5),
 		length: s.span(5*time.Second, 30*time.Second),
 	}
-	id := func() string { return fmt.Sprintf("id%d", s.rng.IntN(f.ids)) }
+	id := func() string { return idName(s.rng.IntN(f.ids)) }
 	for range min(s.few(3), s.cfg.MaxHeld-1) { // one more would stop the reading, by design
 		if name := id(); !slices.Contains(f.stubborn, name) {
 			f.stubborn = append(f.stubborn, name)
@@ -85,6 +88,7 @@ func (s *simulation) drawFaults() faults {
 		from := s.span(0, f.length)
 		f.outages = append(f.outages, span{from, from + s.span(time.Second, 10*time.Second)})
 	}
+	f.destinations = s.drawDestinations(&f)
 	return f
 }
 
@@ -204,6 +208,15 @@ const (
 	statMissing
 	statDeleted
 	statGapWithoutPlace
+	statDestinationOut
+	statDestinationBack
+	statDestinationDead
+	statDestinationTriedAside
+	statDestinationProbed
+	statDestinationProbeRead
+	statDestinationHeldFull
+	statDestinationsOut
+	statDestinationOutInOutage
 )
 
 var statisticNames = [...]string{
@@ -217,6 +230,8 @@ var statisticNames = [...]string{
 	"event hidden by the feed", "gap", "begin at the end", "skipped by rule", "skipped by an operator", "awaited a skipped event",
 	"stuck", "retry now", "conflict", "redrive", "redriven", "redrive failed", "rewound", "paused", "paused or resumed",
 	"missing", "deleted", "gap without a place",
+	"destination out", "destination back", "refused by a dead destination", "found its destination out", "destination probed",
+	"read to probe a destination", "held full with a destination out", "two destinations out", "destination out in an outage",
 }
 
 func (st *statistics) add(other *statistics) {

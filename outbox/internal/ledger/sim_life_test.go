@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -182,6 +183,7 @@ func (lf *life) giveUpBatches(lost func(*simBatch) bool) {
 		}
 		for _, e := range b.events {
 			e.failures++
+			e.unnamed++
 		}
 		return true
 	})
@@ -199,8 +201,11 @@ func (b *simBatch) acknowledge(in Published) {
 	for i := range outcomes {
 		outcomes[i] = in.Outcome
 	}
+	names := make([]string, len(b.events))
+	copy(names, in.Destinations)
 	for _, r := range in.Results {
 		outcomes[r.Index] = r.Outcome
+		names[r.Index] = cmp.Or(r.Destination, names[r.Index])
 	}
 	var failed []string
 	for i, e := range b.events {
@@ -209,6 +214,7 @@ func (b *simBatch) acknowledge(in Published) {
 		case outcomes[i] != OK:
 			failed = append(failed, e.PersistenceID)
 			e.failures++
+			e.unnamed += count(names[i] == "")
 		case b.era != b.life.sim.store.era: // it was in another era
 		default:
 			if e.delivered == 0 {
@@ -394,10 +400,12 @@ func (lf *life) notice(e Notice) {
 		s.stats[statRejoined]++
 	case NoticeParked:
 		s.stats[statParked]++
+		lf.checkGivenUp(s.journal.event(e.PersistenceID, e.SequenceNumber))
 	case NoticeSkipped:
 		lf.checkSkipped(s.journal.event(e.PersistenceID, e.SequenceNumber))
 	case NoticeStuck:
 		s.stats[statStuck]++
+		lf.checkGivenUp(s.journal.event(e.PersistenceID, e.SequenceNumber))
 		if ev := s.journal.event(e.PersistenceID, e.SequenceNumber); s.cfg.OnPoison != Hold || !ev.givenUp(&s.cfg) {
 			s.failf("L%d has %s wait for an operator without a reason", lf.no, ev.ID())
 		}
@@ -411,9 +419,11 @@ func (lf *life) notice(e Notice) {
 	case NoticePaused:
 		s.stats[statPaused]++
 	case NoticeOutageBegan:
-		s.stats[statOutage]++
+		s.stats[statOutage] += count(e.Destination == "")
+		s.stats[statDestinationOut] += count(e.Destination != "")
 	case NoticeOutageEnded:
-		s.stats[statOutageEnded]++
+		s.stats[statOutageEnded] += count(e.Destination == "")
+		s.stats[statDestinationBack] += count(e.Destination != "")
 	case NoticeMissing:
 		s.stats[statMissing]++
 		if ev := s.journal.event(e.PersistenceID, e.SequenceNumber); !ev.trimmed {

@@ -72,8 +72,8 @@ func (s *simulation) run() {
 		s.after(s.span(0, 3*time.Second), s.write)
 	}
 	s.runFor(3 * time.Second)
-	s.runUntil("all ids but the stubborn ones get through", func() *simEvent {
-		return s.firstUnresolved(func(e *simEvent) bool { return !slices.Contains(f.stubborn, e.PersistenceID) })
+	s.runUntil("all ids but the stubborn ones, and those of a dead destination, get through", func() *simEvent {
+		return s.firstUnresolved(func(e *simEvent) bool { return !slices.Contains(f.stubborn, e.PersistenceID) && !s.isDead(e) })
 	})
 
 	s.enter(healed)
@@ -129,7 +129,7 @@ func (s *simulation) write() {
 	if s.chance(0.6) {
 		tags = []string{"wanted"}
 	}
-	e := s.journal.append(fmt.Sprintf("id%d", id), gap, s.between(0, 1000), tags, s.clock())
+	e := s.journal.append(idName(id), gap, s.between(0, 1000), tags, s.clock())
 	e.poison = s.phase == turmoil && s.chance(f.poison)
 	s.logf("%s is written at %d, selected: %t, poison: %t", e.ID(), e.Offset, e.matches, e.poison)
 	if s.chance(0.1) {

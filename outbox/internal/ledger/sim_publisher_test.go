@@ -69,6 +69,10 @@ func (b *simBatch) deliver(n int) {
 // offer asks the sink to take an event: what the publisher learns, and whether the sink has it.
 func (s *simulation) offer(e *simEvent) (r Result, took bool) {
 	f := &s.faults
+	if s.isDead(e) {
+		s.stats[statDestinationDead]++
+		return s.refusal(), false
+	}
 	if s.phase != healed && slices.Contains(f.stubborn, e.PersistenceID) {
 		s.stats[statStubborn]++
 		return s.refusal(), false
@@ -82,6 +86,8 @@ func (s *simulation) offer(e *simEvent) (r Result, took bool) {
 		}
 	}
 	switch {
+	case f.destinations.isDown(s.destinationOf(e), s.now):
+		return s.refusal(), false
 	case s.now < f.sickUntil && slices.Contains(f.sick, e.PersistenceID):
 		return s.refusal(), false
 	case e.poison || s.chance(f.poison*f.flake):
@@ -140,6 +146,7 @@ func (b *simBatch) answer() {
 			}
 		}
 	}
+	b.name(&in)
 	if !calm && s.chance(f.answerLost) {
 		s.stats[statAnswerLost]++
 		return

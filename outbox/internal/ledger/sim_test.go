@@ -27,6 +27,7 @@ import (
 //	sim_publisher_test.go  publishers: how a batch is delivered and answered
 //	sim_life_test.go       one ledger, and the carrying out of its effects
 //	sim_gap_test.go        events that the feed leaves out
+//	sim_destination_test.go  the destinations of a sink that has several
 //	sim_process_test.go    processes: crash, restart, takeover
 //	sim_command_test.go    commands of clients and operators
 //	sim_faults_test.go     which faults a seed has, and how often

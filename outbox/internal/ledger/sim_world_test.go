@@ -22,6 +22,7 @@ type simEvent struct {
 
 	refused  bool // the sink answered permanent at least once
 	failures int  // how often a ledger was told that it was not delivered
+	unnamed  int  // how often of that no destination was named
 	skipped  bool // a ledger has let go of it, and was allowed to
 }
 

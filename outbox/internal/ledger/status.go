@@ -1,6 +1,8 @@
 package ledger
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
@@ -15,8 +17,11 @@ type Status struct {
 	Window, InFlight, Unsaved                               int
 	Held                                                    []HeldStatus // at most the limit asked for
 	HeldCount                                               int
+	HeldFull                                                bool          // so that nothing is read
 	Parked                                                  []ParkedEvent // at most the limit asked for
 	ParkedCount                                             int
+	Out                                                     []DestinationStatus // at most the limit asked for, the longest first
+	OutCount                                                int
 	LastRead, LastPublished, LastSaved                      time.Time
 	Oldest                                                  time.Time // of the unresolved events in memory; zero if there is none
 	UnknownBatches, Missing, Gaps                           int64
@@ -31,10 +36,22 @@ type HeldStatus struct {
 	RetryAt       time.Time
 	// Stuck: it waits for an operator.
 	Stuck bool
-	Err   string
+	// Destination is where its next event has last failed, "" if no name was given.
+	Destination string
+	Err         string
 }
 
-// Status describes the ledger, with at most limit held streams and parked events.
+// DestinationStatus is a destination that is out.
+type DestinationStatus struct {
+	Name         string
+	Since        time.Time
+	FailedProbes int
+	NextProbe    time.Time // zero while one is under way
+	Waiting      int       // streams
+	Err          string
+}
+
+// Status describes the ledger, with at most limit held streams, parked events and destinations.
 func (l *Ledger) Status(limit int) Status {
 	s := Status{
 		Recovered:           l.phase != recovering,
@@ -54,7 +71,9 @@ func (l *Ledger) Status(limit int) Status {
 		InFlight:            l.inFlight(),
 		Unsaved:             l.unsaved,
 		HeldCount:           len(l.held),
+		HeldFull:            l.heldFull(),
 		ParkedCount:         l.parked.open,
+		OutCount:            len(l.out),
 		LastRead:            l.counters.lastRead,
 		LastPublished:       l.counters.lastPublished,
 		LastSaved:           l.saves.last,
@@ -65,10 +84,17 @@ func (l *Ledger) Status(limit int) Status {
 		LastError:           l.counters.lastErr,
 	}
 	for _, st := range l.held[:min(limit, len(l.held))] {
-		s.Held = append(s.Held, HeldStatus{
-			PersistenceID: st.id, Next: st.next, Attempts: st.attempts, RetryAt: st.nextTry(), Stuck: st.stuck, Err: st.lastErr,
-		})
+		h := HeldStatus{PersistenceID: st.id, Next: st.next, Attempts: st.attempts, RetryAt: st.nextTry(), Stuck: st.stuck, Err: st.lastErr}
+		if st.dest != nil {
+			h.Destination = st.dest.name
+		}
+		s.Held = append(s.Held, h)
 	}
+	for _, d := range l.out {
+		s.Out = append(s.Out, d.status())
+	}
+	slices.SortFunc(s.Out, func(a, b DestinationStatus) int { return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Name, b.Name)) })
+	s.Out = s.Out[:min(limit, len(s.Out))]
 	for i := range l.parked.events {
 		if p := &l.parked.events[i]; p.Resolution == Unresolved && len(s.Parked) < limit {
 			s.Parked = append(s.Parked, *p)
@@ -77,9 +103,10 @@ func (l *Ledger) Status(limit int) Status {
 	return s
 }
 
-// nextTry is when a stream that has failed is tried again; zero while it is being tried, or waits for an operator.
+// nextTry is when a stream that has failed is tried again; zero while it is being tried, or waits for an operator or its
+// destination.
 func (st *stream) nextTry() time.Time {
-	if st.sent > 0 || st.stuck {
+	if st.sent > 0 || st.stuck || st.waits() {
 		return time.Time{}
 	}
 	return st.retryAt

@@ -41,9 +41,11 @@ type stream struct {
 	// notBefore is what the destination asked for: to be left alone until then.
 	notBefore time.Time
 	lastErr   string
+	// dest is where the first event has failed last; nil if it was not tried yet, or no name was given.
+	dest *destination
 	// convicted: it failed where others got through, and has not got through since.
 	convicted bool
-	// counted are the failures that count towards MaxAttempts; seenRound is the outage's round at the last one, or when the
+	// counted are the failures that count towards MaxAttempts; seenRound is the ledger's round at the last one, or when the
 	// event was first sent.
 	counted   int
 	seenRound uint64
@@ -145,7 +147,7 @@ func (st *stream) letGo() {
 
 // dispatchable reports whether nothing but a place in its lane keeps the stream's first event from being sent.
 func (st *stream) dispatchable(now time.Time) bool {
-	return len(st.queue) > 0 && st.sent == 0 && !st.parking && !st.stuck && !st.redriving && !now.Before(st.retryAt)
+	return len(st.queue) > 0 && st.sent == 0 && !st.parking && !st.stuck && !st.redriving && !st.waits() && !now.Before(st.retryAt)
 }
 
 // makeReady puts the stream into its lane's list, if it can be dispatched.
@@ -190,6 +192,7 @@ func (l *Ledger) settle(st *stream) {
 
 // acquit forgets the failures of the stream's first event, which is resolved.
 func (l *Ledger) acquit(st *stream) {
+	l.leave(st)
 	st.alone, st.convicted, st.stuck, st.attempts, st.counted, st.lastErr, st.retryAt = false, false, false, 0, 0, "", time.Time{}
 	if st.failing {
 		l.unfail(st)

@@ -122,7 +122,8 @@ const (
 	// Waiting for its name, its journal or its snapshot.
 	State_STATE_STARTING State = 1
 	State_STATE_RUNNING  State = 2
-	// No event gets through at all: the sink is down.
+	// No event gets through at all: the sink is down. A destination that is down while others take events is in
+	// Status.destinations_out.
 	State_STATE_OUTAGE   State = 3
 	State_STATE_DRAINING State = 4
 	State_STATE_STOPPED  State = 5
@@ -863,8 +864,14 @@ type Status struct {
 	Paused bool `protobuf:"varint,26,opt,name=paused,proto3" json:"paused,omitempty"`
 	// Identity of the journal that is there.
 	JournalIdentity string `protobuf:"bytes,27,opt,name=journal_identity,json=journalIdentity,proto3" json:"journal_identity,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Destinations to which nothing gets through, while the events of others do, if the publisher names any. Lists the first
+	// hundred.
+	DestinationsOut      []*DestinationStatus `protobuf:"bytes,28,rep,name=destinations_out,json=destinationsOut,proto3" json:"destinations_out,omitempty"`
+	DestinationsOutCount int64                `protobuf:"varint,29,opt,name=destinations_out_count,json=destinationsOutCount,proto3" json:"destinations_out_count,omitempty"`
+	// As many ids are held as may be (outbox.WithMaxHeld): nothing new is read until one of them has caught up.
+	HeldFull      bool `protobuf:"varint,30,opt,name=held_full,json=heldFull,proto3" json:"held_full,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Status) Reset() {
@@ -1086,6 +1093,117 @@ func (x *Status) GetJournalIdentity() string {
 	return ""
 }
 
+func (x *Status) GetDestinationsOut() []*DestinationStatus {
+	if x != nil {
+		return x.DestinationsOut
+	}
+	return nil
+}
+
+func (x *Status) GetDestinationsOutCount() int64 {
+	if x != nil {
+		return x.DestinationsOutCount
+	}
+	return 0
+}
+
+func (x *Status) GetHeldFull() bool {
+	if x != nil {
+		return x.HeldFull
+	}
+	return false
+}
+
+// DestinationStatus is a destination that is out, in a Status.
+type DestinationStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As the publisher names it.
+	Destination string                 `protobuf:"bytes,1,opt,name=destination,proto3" json:"destination,omitempty"`
+	Since       *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=since,proto3" json:"since,omitempty"`
+	// Events that were sent to see whether it is back, one after another, and did not get through.
+	FailedProbes int64 `protobuf:"varint,3,opt,name=failed_probes,json=failedProbes,proto3" json:"failed_probes,omitempty"`
+	// When the next one is sent, at the earliest; unset while one is under way.
+	NextProbe *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=next_probe,json=nextProbe,proto3" json:"next_probe,omitempty"`
+	// Ids whose next event is for it, and that wait.
+	Waiting int64 `protobuf:"varint,5,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	// Why the last event was not delivered.
+	Error         string `protobuf:"bytes,6,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DestinationStatus) Reset() {
+	*x = DestinationStatus{}
+	mi := &file_outbox_v1_control_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DestinationStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DestinationStatus) ProtoMessage() {}
+
+func (x *DestinationStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_outbox_v1_control_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DestinationStatus.ProtoReflect.Descriptor instead.
+func (*DestinationStatus) Descriptor() ([]byte, []int) {
+	return file_outbox_v1_control_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *DestinationStatus) GetDestination() string {
+	if x != nil {
+		return x.Destination
+	}
+	return ""
+}
+
+func (x *DestinationStatus) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *DestinationStatus) GetFailedProbes() int64 {
+	if x != nil {
+		return x.FailedProbes
+	}
+	return 0
+}
+
+func (x *DestinationStatus) GetNextProbe() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NextProbe
+	}
+	return nil
+}
+
+func (x *DestinationStatus) GetWaiting() int64 {
+	if x != nil {
+		return x.Waiting
+	}
+	return 0
+}
+
+func (x *DestinationStatus) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
 // HeldStatus is a held id in a Status.
 type HeldStatus struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1096,13 +1214,15 @@ type HeldStatus struct {
 	RetryAt       *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=retry_at,json=retryAt,proto3" json:"retry_at,omitempty"`
 	// Its next event can never be published, and the rule for such events is to hold: send Retry or Skip.
 	WaitsForOperator bool `protobuf:"varint,6,opt,name=waits_for_operator,json=waitsForOperator,proto3" json:"waits_for_operator,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// Where its next event has last failed, if the publisher names destinations.
+	Destination   string `protobuf:"bytes,7,opt,name=destination,proto3" json:"destination,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *HeldStatus) Reset() {
 	*x = HeldStatus{}
-	mi := &file_outbox_v1_control_proto_msgTypes[13]
+	mi := &file_outbox_v1_control_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1114,7 +1234,7 @@ func (x *HeldStatus) String() string {
 func (*HeldStatus) ProtoMessage() {}
 
 func (x *HeldStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_outbox_v1_control_proto_msgTypes[13]
+	mi := &file_outbox_v1_control_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1127,7 +1247,7 @@ func (x *HeldStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeldStatus.ProtoReflect.Descriptor instead.
 func (*HeldStatus) Descriptor() ([]byte, []int) {
-	return file_outbox_v1_control_proto_rawDescGZIP(), []int{13}
+	return file_outbox_v1_control_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *HeldStatus) GetPersistenceId() string {
@@ -1172,6 +1292,13 @@ func (x *HeldStatus) GetWaitsForOperator() bool {
 	return false
 }
 
+func (x *HeldStatus) GetDestination() string {
+	if x != nil {
+		return x.Destination
+	}
+	return ""
+}
+
 var File_outbox_v1_control_proto protoreflect.FileDescriptor
 
 const file_outbox_v1_control_proto_rawDesc = "" +
@@ -1205,7 +1332,7 @@ const file_outbox_v1_control_proto_rawDesc = "" +
 	"\x04code\x18\x01 \x01(\x0e2\x0f.outbox.v1.CodeR\x04code\x12\x14\n" +
 	"\x05error\x18\x02 \x01(\tR\x05error\x12\x14\n" +
 	"\x05count\x18\x03 \x01(\x03R\x05count\x12'\n" +
-	"\x0fsequence_number\x18\x04 \x01(\x03R\x0esequenceNumber\"\xdd\a\n" +
+	"\x0fsequence_number\x18\x04 \x01(\x03R\x0esequenceNumber\"\xf9\b\n" +
 	"\x06Status\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12&\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x10.outbox.v1.StateR\x05state\x12\x16\n" +
@@ -1236,7 +1363,18 @@ const file_outbox_v1_control_proto_rawDesc = "" +
 	"\x04gaps\x18\x18 \x01(\x03R\x04gaps\x12\x18\n" +
 	"\amissing\x18\x19 \x01(\x03R\amissing\x12\x16\n" +
 	"\x06paused\x18\x1a \x01(\bR\x06paused\x12)\n" +
-	"\x10journal_identity\x18\x1b \x01(\tR\x0fjournalIdentity\"\xde\x01\n" +
+	"\x10journal_identity\x18\x1b \x01(\tR\x0fjournalIdentity\x12G\n" +
+	"\x10destinations_out\x18\x1c \x03(\v2\x1c.outbox.v1.DestinationStatusR\x0fdestinationsOut\x124\n" +
+	"\x16destinations_out_count\x18\x1d \x01(\x03R\x14destinationsOutCount\x12\x1b\n" +
+	"\theld_full\x18\x1e \x01(\bR\bheldFull\"\xf7\x01\n" +
+	"\x11DestinationStatus\x12 \n" +
+	"\vdestination\x18\x01 \x01(\tR\vdestination\x120\n" +
+	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12#\n" +
+	"\rfailed_probes\x18\x03 \x01(\x03R\ffailedProbes\x129\n" +
+	"\n" +
+	"next_probe\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tnextProbe\x12\x18\n" +
+	"\awaiting\x18\x05 \x01(\x03R\awaiting\x12\x14\n" +
+	"\x05error\x18\x06 \x01(\tR\x05error\"\x80\x02\n" +
 	"\n" +
 	"HeldStatus\x12%\n" +
 	"\x0epersistence_id\x18\x01 \x01(\tR\rpersistenceId\x12\x12\n" +
@@ -1244,7 +1382,8 @@ const file_outbox_v1_control_proto_rawDesc = "" +
 	"\battempts\x18\x03 \x01(\x03R\battempts\x12\x14\n" +
 	"\x05error\x18\x04 \x01(\tR\x05error\x125\n" +
 	"\bretry_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\aretryAt\x12,\n" +
-	"\x12waits_for_operator\x18\x06 \x01(\bR\x10waitsForOperator*\x85\x02\n" +
+	"\x12waits_for_operator\x18\x06 \x01(\bR\x10waitsForOperator\x12 \n" +
+	"\vdestination\x18\a \x01(\tR\vdestination*\x85\x02\n" +
 	"\x04Code\x12\x14\n" +
 	"\x10CODE_UNSPECIFIED\x10\x00\x12\v\n" +
 	"\aCODE_OK\x10\x01\x12\x10\n" +
@@ -1284,7 +1423,7 @@ func file_outbox_v1_control_proto_rawDescGZIP() []byte {
 }
 
 var file_outbox_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_outbox_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_outbox_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_outbox_v1_control_proto_goTypes = []any{
 	(Code)(0),                     // 0: outbox.v1.Code
 	(State)(0),                    // 1: outbox.v1.State
@@ -1301,28 +1440,32 @@ var file_outbox_v1_control_proto_goTypes = []any{
 	(*AcceptJournal)(nil),         // 12: outbox.v1.AcceptJournal
 	(*Reply)(nil),                 // 13: outbox.v1.Reply
 	(*Status)(nil),                // 14: outbox.v1.Status
-	(*HeldStatus)(nil),            // 15: outbox.v1.HeldStatus
-	(*durationpb.Duration)(nil),   // 16: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
-	(*Parked)(nil),                // 18: outbox.v1.Parked
+	(*DestinationStatus)(nil),     // 15: outbox.v1.DestinationStatus
+	(*HeldStatus)(nil),            // 16: outbox.v1.HeldStatus
+	(*durationpb.Duration)(nil),   // 17: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
+	(*Parked)(nil),                // 19: outbox.v1.Parked
 }
 var file_outbox_v1_control_proto_depIdxs = []int32{
-	16, // 0: outbox.v1.Drain.deadline:type_name -> google.protobuf.Duration
-	17, // 1: outbox.v1.Rewind.time:type_name -> google.protobuf.Timestamp
+	17, // 0: outbox.v1.Drain.deadline:type_name -> google.protobuf.Duration
+	18, // 1: outbox.v1.Rewind.time:type_name -> google.protobuf.Timestamp
 	0,  // 2: outbox.v1.Reply.code:type_name -> outbox.v1.Code
 	1,  // 3: outbox.v1.Status.state:type_name -> outbox.v1.State
-	15, // 4: outbox.v1.Status.held:type_name -> outbox.v1.HeldStatus
-	18, // 5: outbox.v1.Status.parked:type_name -> outbox.v1.Parked
-	17, // 6: outbox.v1.Status.last_read:type_name -> google.protobuf.Timestamp
-	17, // 7: outbox.v1.Status.last_published:type_name -> google.protobuf.Timestamp
-	17, // 8: outbox.v1.Status.last_saved:type_name -> google.protobuf.Timestamp
-	16, // 9: outbox.v1.Status.oldest_unpublished:type_name -> google.protobuf.Duration
-	17, // 10: outbox.v1.HeldStatus.retry_at:type_name -> google.protobuf.Timestamp
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	16, // 4: outbox.v1.Status.held:type_name -> outbox.v1.HeldStatus
+	19, // 5: outbox.v1.Status.parked:type_name -> outbox.v1.Parked
+	18, // 6: outbox.v1.Status.last_read:type_name -> google.protobuf.Timestamp
+	18, // 7: outbox.v1.Status.last_published:type_name -> google.protobuf.Timestamp
+	18, // 8: outbox.v1.Status.last_saved:type_name -> google.protobuf.Timestamp
+	17, // 9: outbox.v1.Status.oldest_unpublished:type_name -> google.protobuf.Duration
+	15, // 10: outbox.v1.Status.destinations_out:type_name -> outbox.v1.DestinationStatus
+	18, // 11: outbox.v1.DestinationStatus.since:type_name -> google.protobuf.Timestamp
+	18, // 12: outbox.v1.DestinationStatus.next_probe:type_name -> google.protobuf.Timestamp
+	18, // 13: outbox.v1.HeldStatus.retry_at:type_name -> google.protobuf.Timestamp
+	14, // [14:14] is the sub-list for method output_type
+	14, // [14:14] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_outbox_v1_control_proto_init() }
@@ -1341,7 +1484,7 @@ func file_outbox_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_outbox_v1_control_proto_rawDesc), len(file_outbox_v1_control_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   14,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -187,9 +187,16 @@ type PublishResponse struct {
 	// Outcomes that differ, in any order.
 	Results []*PublishResult `protobuf:"bytes,4,rep,name=results,proto3" json:"results,omitempty"`
 	// Why, where outcome is not OUTCOME_OK.
-	Error         string `protobuf:"bytes,5,opt,name=error,proto3" json:"error,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Error string `protobuf:"bytes,5,opt,name=error,proto3" json:"error,omitempty"`
+	// Where the events were to go, each name once, if the publisher distinguishes destinations. A name is at most 256 bytes,
+	// and holds no secret. An outage is recognised for each destination by itself, which needs the names of events that
+	// were delivered, too.
+	Destinations []string `protobuf:"bytes,6,rep,name=destinations,proto3" json:"destinations,omitempty"`
+	// Which of destinations each of the request's events was for, by its position: 1 is the first one; 0, and what is beyond
+	// its end, is not known.
+	EventDestinations []uint32 `protobuf:"varint,7,rep,packed,name=event_destinations,json=eventDestinations,proto3" json:"event_destinations,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *PublishResponse) Reset() {
@@ -257,6 +264,20 @@ func (x *PublishResponse) GetError() string {
 	return ""
 }
 
+func (x *PublishResponse) GetDestinations() []string {
+	if x != nil {
+		return x.Destinations
+	}
+	return nil
+}
+
+func (x *PublishResponse) GetEventDestinations() []uint32 {
+	if x != nil {
+		return x.EventDestinations
+	}
+	return nil
+}
+
 // PublishResult is the outcome of one event of the batch.
 type PublishResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -267,7 +288,8 @@ type PublishResult struct {
 	RetryAfter *durationpb.Duration `protobuf:"bytes,3,opt,name=retry_after,json=retryAfter,proto3" json:"retry_after,omitempty"`
 	// Why the event was not delivered.
 	Error string `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
-	// Where it was to be delivered, if the publisher distinguishes destinations. Not used yet.
+	// Where it was to be delivered, if the publisher distinguishes destinations; where it is empty, event_destinations of the
+	// response says. At most 256 bytes.
 	Destination   string `protobuf:"bytes,5,opt,name=destination,proto3" json:"destination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -351,7 +373,7 @@ const file_outbox_v1_publish_proto_rawDesc = "" +
 	"generation\x12\x14\n" +
 	"\x05batch\x18\x04 \x01(\x04R\x05batch\x123\n" +
 	"\atimeout\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12(\n" +
-	"\x06events\x18\x06 \x03(\v2\x10.outbox.v1.EventR\x06events\"\xbf\x01\n" +
+	"\x06events\x18\x06 \x03(\v2\x10.outbox.v1.EventR\x06events\"\x92\x02\n" +
 	"\x0fPublishResponse\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x04R\n" +
@@ -359,7 +381,9 @@ const file_outbox_v1_publish_proto_rawDesc = "" +
 	"\x05batch\x18\x02 \x01(\x04R\x05batch\x12,\n" +
 	"\aoutcome\x18\x03 \x01(\x0e2\x12.outbox.v1.OutcomeR\aoutcome\x122\n" +
 	"\aresults\x18\x04 \x03(\v2\x18.outbox.v1.PublishResultR\aresults\x12\x14\n" +
-	"\x05error\x18\x05 \x01(\tR\x05error\"\xc7\x01\n" +
+	"\x05error\x18\x05 \x01(\tR\x05error\x12\"\n" +
+	"\fdestinations\x18\x06 \x03(\tR\fdestinations\x12-\n" +
+	"\x12event_destinations\x18\a \x03(\rR\x11eventDestinations\"\xc7\x01\n" +
 	"\rPublishResult\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\rR\x05index\x12,\n" +
 	"\aoutcome\x18\x02 \x01(\x0e2\x12.outbox.v1.OutcomeR\aoutcome\x12:\n" +
