@@ -52,7 +52,7 @@ func logBatch(ctx context.Context, logger *slog.Logger, events []Event, err erro
 		slog.Int("permanent", count[OutcomePermanent]),
 		slog.Int("retry", count[OutcomeRetry]),
 		slog.Int("unknown", len(failures)-count[OutcomePermanent]-count[OutcomeRetry]),
-		slog.String("first_event", wireText(events[first.Index].ID())),
+		slog.String("first_event", wireText(events[first.Index].ID(), maxReason)),
 		slog.String("outcome", first.Outcome.String()),
 		slog.String("error", reason(first.Err)),
 	)

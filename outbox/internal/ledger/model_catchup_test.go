@@ -172,6 +172,9 @@ func (m *model) allowReadStream(e ReadStream) {
 	if m.waits(st) {
 		m.allowChoice(st)
 	}
+	if m.now.Before(st.soonest) {
+		st.soonest = time.Time{} // the outage has it read, to be sent when it can be
+	}
 	st.active = true
 	m.reads[st.id] = modelRead{id: e.Read, through: st.through, until: m.now.Add(m.cfg.ReadTimeout)}
 }

@@ -220,7 +220,7 @@ func (b *simBatch) acknowledge(in Published) {
 			if e.delivered == 0 {
 				b.life.sim.failf("the simulation is wrong: %s is acknowledged, but the sink has not got it", e.ID())
 			}
-			e.acked, e.ackedBy = true, b.life
+			e.acked, e.ackedBy, e.everAcked = true, b.life, true
 		}
 	}
 }

@@ -19,6 +19,7 @@ type simEvent struct {
 	delivered int  // how often the sink took it
 	acked     bool // a ledger was told so while it waited for that answer
 	ackedBy   *life
+	everAcked bool // also before a rewind
 
 	refused  bool // the sink answered permanent at least once
 	failures int  // how often a ledger was told that it was not delivered
