@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -105,7 +106,7 @@ func conformanceHandler(sink *publishertest.Sink) http.HandlerFunc {
 				Bytes []byte          `json:"data_base64"`
 			}
 			_ = json.Unmarshal(data, &raw)
-			d.ContentType, d.Data = attribute("datacontenttype"), append(raw.Bytes, raw.Data...)
+			d.ContentType, d.Data = attribute("datacontenttype"), slices.Concat(raw.Bytes, raw.Data)
 		}
 		d.ID, d.Type = attribute("id"), attribute("type")
 		for _, key := range []string{"traceparent", "tracestate"} {
