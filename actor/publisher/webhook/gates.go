@@ -178,7 +178,7 @@ func (one *gate) release(c conclusion) {
 		return
 	}
 	<-one.places
-	if c == hasAnswered || c == isNone || others == 0 || one.breaker.open() {
+	if c == hasAnswered || others == 0 || one.breaker.open() {
 		for ; one.withheld > 0; one.withheld-- {
 			<-one.places
 		}

@@ -110,9 +110,10 @@ func giveBack(t *testing.T, seed uint64) {
 }
 
 // What a proxy connects to, a filter would not see.
-func TestAFilterLeavesNoPlaceForAProxy(t *testing.T) {
+func TestWhatATransportIsMadeOf(t *testing.T) {
 	s := &settings{concurrency: 1, timeout: time.Second}
 	assert.NotNil(t, newTransport(s, 1).Proxy)
+	assert.Equal(t, pingAfter, newTransport(s, 1).HTTP2.SendPingTimeout, "else a dead connection would take all requests")
 	s.filter = PublicOnly
 	assert.Nil(t, newTransport(s, 1).Proxy)
 }
