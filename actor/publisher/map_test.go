@@ -337,3 +337,35 @@ func (p *atOnce) Publish(ctx context.Context, events []Event) error {
 	}
 	return fmt.Errorf("at once: %w", &batch)
 }
+
+// located is a sink that knows only in the end where an event was to go.
+type located struct{ fails map[string]string } // the failing event's ID → where it was to go
+
+func (located) Destination(Event) string { return "general" }
+
+func (p located) Publish(_ context.Context, events []Event) error {
+	var batch BatchError
+	for i, e := range events {
+		if to, fails := p.fails[e.ID()]; fails {
+			batch.Add(Failure{Index: i, Err: errNo, Destination: to})
+		}
+	}
+	return batch.OrNil()
+}
+
+// What a failure itself says goes before what is said of events in general, but for a message that is not the first.
+func TestAFailureNamesItsDestination(t *testing.T) {
+	sink := located{map[string]string{"a/1": "special", "b/1#2": "special", "c/1": ""}}
+	twice := func(e Event) ([]Message, error) { return []Message{Unchanged(e), Unchanged(e)}, nil }
+	got := Deliver(t.Context(), Map(twice)(sink), batchOf("a/1 b/1 c/1"))
+	require.Len(t, got, 3)
+	assert.Equal(t, "special", got[0].Destination)
+	assert.Equal(t, "general", got[1].Destination)
+	assert.Equal(t, "general", got[2].Destination)
+
+	old := batchOf("a/1")
+	old[0].Type = "old"
+	got = Deliver(t.Context(), Upcasting(UpcastName("old", "new"))(sink), old)
+	require.Len(t, got, 1)
+	assert.Equal(t, "special", got[0].Destination)
+}

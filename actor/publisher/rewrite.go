@@ -91,20 +91,24 @@ func (r *rewriting) deliver(ctx context.Context, b *rewrittenBatch) {
 		}
 		failures = failuresOf(err, len(position))
 	}
+	d, routes := As[Destinations](r.inner)
 	for _, f := range failures {
 		k := f.Index
 		f.Index = position[k]
 		if b.failures[f.Index] != nil {
 			continue // the outputs are in order: the first that failed is what the event waits for
 		}
+		if later := len(position) == len(b.outputs) && k > 0 && b.source[k-1] == b.source[k]; later && routes {
+			f.Destination = "" // it is not where the event goes
+		}
 		if b.isOneOfSeveral(k) && len(position) == len(b.outputs) && f.Err != nil {
 			f.Err = fmt.Errorf("message %d, %q: %w", b.outputs[k].Output, b.outputs[k].Type, f.Err)
 		}
 		b.failures[f.Index] = &f
 	}
-	if d, ok := As[Destinations](r.inner); ok {
+	if routes {
 		for k, i := range b.source {
-			if first := k == 0 || b.source[k-1] != i; first && b.failures[i] != nil {
+			if first := k == 0 || b.source[k-1] != i; first && b.failures[i] != nil && b.failures[i].Destination == "" {
 				b.failures[i].Destination = d.Destination(b.outputs[k])
 			}
 		}

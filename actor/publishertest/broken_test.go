@@ -489,6 +489,20 @@ func broken(left <-chan struct{}) map[string]brokenPublisher {
 			group: "capabilities",
 			want:  `event "a/1" goes to "1", and asked again to "2"`,
 		},
+		"takes any id for a destination": {
+			publisher: func(deliver deliverFunc) publisher.Publisher {
+				return routed{publisher.Func(deliver), func(e publisher.Event) string { return e.PersistenceID }}
+			},
+			group: "hostile event",
+			want:  `goes to a destination of 1024 bytes, 256 is the most`,
+		},
+		"takes any metadata for a destination": {
+			publisher: func(deliver deliverFunc) publisher.Publisher {
+				return routed{publisher.Func(deliver), func(e publisher.Event) string { return e.Metadata["key"][:min(len(e.Metadata["key"]), 256)] }}
+			},
+			group: "hostile event",
+			want:  `goes to a destination, "\xff", that is not UTF-8`,
+		},
 	}
 }
 
@@ -515,6 +529,13 @@ func (w *wandering) Destination(publisher.Event) string {
 	w.asked++
 	return fmt.Sprint(w.asked)
 }
+
+type routed struct {
+	publisher.Publisher
+	to func(e publisher.Event) string
+}
+
+func (r routed) Destination(e publisher.Event) string { return r.to(e) }
 
 func TestTheSuiteFindsWhatIsBroken(t *testing.T) {
 	left := make(chan struct{})

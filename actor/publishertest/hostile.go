@@ -103,6 +103,9 @@ func many(n int) map[string]string {
 // exactOrRejected publishes an event between others, and checks that it is one of those, and the others are delivered.
 func (s *subject) exactOrRejected(t testing.TB, e publisher.Event) {
 	t.Helper()
+	if d, ok := publisher.As[publisher.Destinations](s.Publisher); ok {
+		checkDestination(t, d, e)
+	}
 	if !s.h.Facts.AllOrNothing {
 		c := s.publish(s.context(t), t, []publisher.Event{s.event("a", 1), e, s.event("a", 2)})
 		c.want(t, 0, "delivered")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"go.uber.org/goleak"
 
@@ -136,16 +137,24 @@ func capabilityCases() []testCase {
 			if !ok {
 				t.Skip("the publisher has no destinations")
 			}
-			const longest = 256
 			for _, e := range s.events("a/1 b/1 a/2") {
-				name := d.Destination(e)
-				if again := d.Destination(e); again != name {
-					t.Errorf("event %q goes to %q, and asked again to %q", e.ID(), name, again)
-				}
-				if len(name) > longest {
-					t.Errorf("event %q goes to a destination of %d bytes, %d is the most", e.ID(), len(name), longest)
-				}
+				checkDestination(t, d, e)
 			}
 		}},
+	}
+}
+
+func checkDestination(t testing.TB, d publisher.Destinations, e publisher.Event) {
+	t.Helper()
+	const longest = 256
+	name := d.Destination(e)
+	if again := d.Destination(e); again != name {
+		t.Errorf("event %q goes to %q, and asked again to %q", e.ID(), name, again)
+	}
+	if len(name) > longest {
+		t.Errorf("event %q goes to a destination of %d bytes, %d is the most", e.ID(), len(name), longest)
+	}
+	if !utf8.ValidString(name) {
+		t.Errorf("event %q goes to a destination, %q, that is not UTF-8", e.ID(), name)
 	}
 }

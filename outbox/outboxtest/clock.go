@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -11,6 +12,7 @@ import (
 	"github.com/protoactor-contrib/protoactor-outbox/actor/publisher"
 	"github.com/protoactor-contrib/protoactor-outbox/actor/testkit"
 	"github.com/protoactor-contrib/protoactor-outbox/outbox/internal/local"
+	outboxv1 "github.com/protoactor-contrib/protoactor-outbox/proto/outbox/v1"
 )
 
 // tick is how often an outbox looks at its journal, unless it is told otherwise.
@@ -135,20 +137,34 @@ func (c *clock) pass(until time.Time) {
 // timed is a publisher whose calls have the time that they would have, by the kit's clock.
 type timed struct {
 	publisher.Publisher
-	clock *clock
+	clock   *clock
+	timeout atomic.Int64 // of each call, a time.Duration; an outbox has one for all; 0 or less is none
 }
 
 // Unwrap implements publisher.Wrapper.
 func (t *timed) Unwrap() publisher.Publisher { return t.Publisher }
 
+// props are those of the publisher actor. A request that reaches it has no time limit: that would be by the real clock, so
+// that a slow machine or a breakpoint would make a difference.
+func (t *timed) props() *actor.Props {
+	return publisher.Props(t).Configure(actor.WithReceiverMiddleware(func(next actor.ReceiverFunc) actor.ReceiverFunc {
+		return func(c actor.ReceiverContext, envelope *actor.MessageEnvelope) {
+			if r, ok := envelope.Message.(*outboxv1.PublishRequest); ok {
+				t.timeout.Store(int64(r.GetTimeout().AsDuration()))
+				r.Timeout = nil // the outbox has made the request for this one child, and does not keep it
+			}
+			next(c, envelope)
+		}
+	}))
+}
+
 func (t *timed) Publish(ctx context.Context, events []publisher.Event) error {
-	end, ok := ctx.Deadline()
-	if !ok {
+	timeout := time.Duration(t.timeout.Load())
+	if timeout <= 0 {
 		return t.Publisher.Publish(ctx, events)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	// It was set a moment ago, by the real clock: rounding finds what it was meant to be.
-	d := &deadline{at: t.clock.Now().Add(max(tick, time.Until(end).Round(tick))), end: cancel}
+	d := &deadline{at: t.clock.Now().Add(timeout), end: cancel}
 	t.clock.mu.Lock()
 	t.clock.deadlines[d] = struct{}{}
 	t.clock.mu.Unlock()

@@ -2,7 +2,6 @@ package outboxtest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -121,41 +120,19 @@ func (s *failures) Publish(ctx context.Context, events []publisher.Event) error 
 		return s.Publisher.Publish(ctx, events)
 	}
 	if len(rest) > 0 {
-		merge(&batch, places, s.Publisher.Publish(ctx, rest))
+		for _, f := range publisher.Failures(s.Publisher.Publish(ctx, rest), len(rest)) {
+			f.Index = places[f.Index]
+			batch.Add(f)
+		}
 	}
 	return batch.OrNil()
 }
 
 // failureOf is what publisher.Func makes of an error.
 func failureOf(ctx context.Context, index int, e publisher.Event, err error) publisher.Failure {
-	verdict := publisher.Func(func(context.Context, publisher.Event) error { return err }).Publish(ctx, []publisher.Event{e})
-	var of *publisher.BatchError
-	if errors.As(verdict, &of) && len(of.Failures) == 1 {
-		f := of.Failures[0]
-		f.Index = index
-		return f
-	}
-	return publisher.Failure{Index: index, Err: err}
-}
-
-// merge adds to a batch what became of the rest of it, whose events are in these places. What was not said event by event
-// leaves open whether they were delivered.
-func merge(batch *publisher.BatchError, places []int, err error) {
-	var of *publisher.BatchError
-	switch {
-	case err == nil:
-	case errors.As(err, &of):
-		for _, f := range of.Failures {
-			if f.Index >= 0 && f.Index < len(places) {
-				f.Index = places[f.Index]
-				batch.Add(f)
-			}
-		}
-	default:
-		for _, i := range places {
-			batch.Add(publisher.Failure{Index: i, Err: err})
-		}
-	}
+	f := publisher.Failures(publisher.Func(func(context.Context, publisher.Event) error { return err }).Publish(ctx, []publisher.Event{e}), 1)[0]
+	f.Index = index
+	return f
 }
 
 // unmet returns those that were to come once, and did not.

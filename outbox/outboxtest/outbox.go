@@ -57,7 +57,7 @@ func (k *Kit) open(name string, faults *Faults, p publisher.Publisher, opts []ou
 	o.recorder = &recorder{Publisher: p, calls: map[*[]publisher.Event]struct{}{}}
 	o.failures = &failures{Publisher: o.recorder}
 	sink := &timed{Publisher: faults.Publisher(o.failures), clock: k.clock}
-	props, err := outbox.Props(name, mute{k.journal, k.journal, k.journal}, publisher.Props(sink), append([]outbox.Option{
+	props, err := outbox.Props(name, mute{k.journal, k.journal, k.journal}, sink.props(), append([]outbox.Option{
 		outbox.WithScheduler(k.clock), outbox.WithClock(k.clock.Now), outbox.WithLanes(1),
 		outbox.WithPropsOptions(local.Steady(), actor.WithReceiverMiddleware(crashing), actor.WithGuardian(actor.NewRestartingStrategy())),
 	}, opts...)...)

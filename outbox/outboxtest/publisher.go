@@ -2,7 +2,6 @@ package outboxtest
 
 import (
 	"context"
-	"errors"
 
 	"github.com/protoactor-contrib/protoactor-outbox/actor/publisher"
 )
@@ -71,22 +70,17 @@ func (f *Fault) among(events []publisher.Event) map[string]bool {
 	return struck
 }
 
-// alone says about its event what a batch of one said about it. Whatever was not said event by event leaves open
-// whether it was delivered.
+// alone says about its event what a batch of one said about it.
 func alone(err error) error {
-	var batch *publisher.BatchError
-	switch {
-	case err == nil:
-		return nil
-	case !errors.As(err, &batch) || len(batch.Failures) == 0:
-		return publisher.Unknown(err)
+	for _, f := range publisher.Failures(err, 1) {
+		switch f.Outcome {
+		case publisher.OutcomePermanent:
+			return publisher.Permanent(err)
+		case publisher.OutcomeRetry:
+			return publisher.RetryAfter(err, f.RetryAfter)
+		default:
+			return publisher.Unknown(err)
+		}
 	}
-	switch failure := batch.Failures[0]; failure.Outcome {
-	case publisher.OutcomePermanent:
-		return publisher.Permanent(err)
-	case publisher.OutcomeRetry:
-		return publisher.RetryAfter(err, failure.RetryAfter)
-	default:
-		return publisher.Unknown(err)
-	}
+	return nil
 }

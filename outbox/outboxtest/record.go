@@ -2,7 +2,6 @@ package outboxtest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -44,16 +43,13 @@ func (r *recorder) Publish(ctx context.Context, events []publisher.Event) error 
 
 // takenOf returns the events of a batch that its publisher says it has taken.
 func takenOf(events []publisher.Event, err error) []publisher.Event {
-	var batch *publisher.BatchError
-	switch {
-	case err == nil:
-		return events
-	case !errors.As(err, &batch):
-		return nil
+	failed := make([]bool, len(events))
+	for _, f := range publisher.Failures(err, len(events)) {
+		failed[f.Index] = true
 	}
 	var taken []publisher.Event
 	for i := range events {
-		if !slices.ContainsFunc(batch.Failures, func(f publisher.Failure) bool { return f.Index == i }) {
+		if !failed[i] {
 			taken = append(taken, events[i])
 		}
 	}

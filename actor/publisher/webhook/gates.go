@@ -54,6 +54,7 @@ const (
 	tellsNothing conclusion = iota
 	hasAnswered
 	hasNotAnswered
+	isNone // the application has no such destination any more: nothing is sent, and nobody has to wait
 )
 
 // pass is the right to make one request, from enter until leave.
@@ -144,7 +145,7 @@ func (g *gates) conclude(p *pass, c conclusion, err error) {
 	one := p.gate
 	was := one.breaker.open()
 	switch c {
-	case hasAnswered:
+	case hasAnswered, isNone:
 		one.breaker.answered()
 		one.last = nil
 	case hasNotAnswered:
@@ -207,6 +208,10 @@ func (g *gates) isDown(one *gate) error {
 
 // down is what a request to a destination that is down fails with. Nothing was sent.
 func (one *gate) down(wait time.Duration) error {
-	return publisher.RetryAfter(fmt.Errorf("destination %q has not answered %d times in a row, and is asked again in %v: %w",
-		one.name, one.breaker.misses, wait.Round(time.Millisecond), one.last), wait)
+	err := fmt.Errorf("destination %q has not answered %d times in a row, and is asked again in %v",
+		one.name, one.breaker.misses, wait.Round(time.Millisecond))
+	if one.last != nil {
+		err = fmt.Errorf("%w: %w", err, one.last)
+	}
+	return publisher.RetryAfter(err, wait)
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
+	"net/http"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -12,6 +14,9 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/protoactor-contrib/protoactor-outbox/actor/publisher"
+	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
 )
 
 var errSilent = errors.New("no answer")
@@ -105,9 +110,51 @@ func giveBack(t *testing.T, seed uint64) {
 }
 
 // What a proxy connects to, a filter would not see.
-func TestAFilterLeavesNoPlaceForAProxy(t *testing.T) {
+func TestWhatATransportIsMadeOf(t *testing.T) {
 	s := &settings{concurrency: 1, timeout: time.Second}
 	assert.NotNil(t, newTransport(s, 1).Proxy)
+	assert.Equal(t, pingAfter, newTransport(s, 1).HTTP2.SendPingTimeout, "else a dead connection would take all requests")
 	s.filter = PublicOnly
 	assert.Nil(t, newTransport(s, 1).Proxy)
+}
+
+// somethingElse stands in for http.DefaultTransport, as an application's tracing does.
+type somethingElse struct{ http.RoundTripper }
+
+func TestTheApplicationMayReplaceGosTransport(t *testing.T) {
+	gos := http.DefaultTransport
+	t.Cleanup(func() { http.DefaultTransport = gos })
+	http.DefaultTransport = somethingElse{gos}
+	hook, err := New("https://example.com")
+	require.NoError(t, err)
+	own := hook.settings.transport.(*http.Transport)
+	assert.NotNil(t, own.Proxy)
+	assert.True(t, own.ForceAttemptHTTP2)
+}
+
+// Where the application has Go's transport connect in a way of its own, the filter is still asked.
+func TestAFilterIsNotPassedBy(t *testing.T) {
+	gos := http.DefaultTransport
+	t.Cleanup(func() { http.DefaultTransport = gos })
+	dial := func(string, string) (net.Conn, error) { return nil, errors.New("past the filter") }
+	dialContext := func(context.Context, string, string) (net.Conn, error) { return dial("", "") }
+	http.DefaultTransport = &http.Transport{Dial: dial, DialContext: dialContext, DialTLS: dial, DialTLSContext: dialContext} //nolint:staticcheck // deprecated, and used all the same
+	for _, scheme := range []string{"http", "https"} {
+		hook, err := New(scheme+"://127.0.0.1:1", WithAddressFilter(PublicOnly))
+		require.NoError(t, err)
+		e := publisher.Event{Event: query.Event{PersistenceID: "a", SequenceNumber: 1, Type: "t"}}
+		assert.ErrorContains(t, hook.Publish(t.Context(), []publisher.Event{e}), "is no public address", scheme)
+	}
+}
+
+// A verdict may have counted as delivered what was not answered by the receiver itself.
+func TestADestinationMayBeDownWithoutAReason(t *testing.T) {
+	g := newGates(8, 2)
+	for range breakAfter {
+		p, err := g.enter(t.Context(), "a")
+		require.NoError(t, err)
+		g.leave(p, hasNotAnswered, nil)
+	}
+	_, err := g.enter(t.Context(), "a")
+	assert.EqualError(t, err, `destination "a" has not answered 3 times in a row, and is asked again in 1s`)
 }

@@ -213,6 +213,13 @@ func TestProbesTakeAQuarterOfTheRequestsAtMost(t *testing.T) {
 		_, failed := publishing(t, hook, events)
 		assert.Len(t, failed, 20)
 		assert.Equal(t, 4, c.max)
+		for _, all := range failed {
+			for _, f := range all {
+				if f.Outcome == publisher.OutcomeRetry { // not sent
+					assert.GreaterOrEqual(t, f.RetryAfter, time.Second)
+				}
+			}
+		}
 	})
 }
 

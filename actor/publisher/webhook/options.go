@@ -222,7 +222,7 @@ func WithClock(now func() time.Time) Option {
 
 // WithTransport replaces the HTTP transport, for example for tracing. The default is a copy of http.DefaultTransport
 // (HTTP/2 where the server has it, and the proxy that the environment names) that keeps one idle connection per concurrent
-// request.
+// request, and connects by itself, whatever the copied one does for that.
 func WithTransport(t http.RoundTripper) Option {
 	return func(s *settings) error {
 		if t == nil {

@@ -32,6 +32,7 @@ func (w *Webhook) request(ctx context.Context, e *publisher.Event, to *target, t
 	if err != nil {
 		return nil, err
 	}
+	r.URL.User = nil // it goes into a header, and not into what a transport may log
 	h := r.Header
 	h["User-Agent"] = []string{agent}
 	maps.Copy(h, to.header)

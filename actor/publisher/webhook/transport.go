@@ -22,7 +22,7 @@ const (
 
 // newTransport makes the transport of a webhook that was not given one.
 func newTransport(s *settings, perHost int) *http.Transport {
-	t := http.DefaultTransport.(*http.Transport).Clone()
+	t := baseTransport()
 	// The default of 2 idle connections for each host would close and reopen the others each time.
 	t.MaxIdleConns, t.MaxIdleConnsPerHost = s.concurrency, perHost
 	t.MaxResponseHeaderBytes = maxHeader
@@ -42,7 +42,23 @@ func newTransport(s *settings, perHost int) *http.Transport {
 		t.Proxy = nil
 	}
 	t.DialContext = dialer.DialContext
+	// The application may have set these for its own requests. They would go before the dialer, and past the filter.
+	t.Dial, t.DialTLS, t.DialTLSContext = nil, nil, nil //nolint:staticcheck // deprecated, and used all the same
 	return t
+}
+
+// baseTransport is a copy of Go's, or one like it if the application has put something else in its place.
+func baseTransport() *http.Transport {
+	if t, ok := http.DefaultTransport.(*http.Transport); ok {
+		return t.Clone()
+	}
+	return &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		ForceAttemptHTTP2:     true,
+		IdleConnTimeout:       90 * time.Second,
+		TLSHandshakeTimeout:   10 * time.Second,
+		ExpectContinueTimeout: time.Second,
+	}
 }
 
 // filtered has the filter decide before a socket is connected.

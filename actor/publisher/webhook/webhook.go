@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"time"
 
 	"github.com/protoactor-contrib/protoactor-outbox/actor/publisher"
 )
@@ -72,8 +73,11 @@ func NewRouter(name NameFunc, lookup LookupFunc, opts ...Option) (*Webhook, erro
 //
 // [WithVerdict] changes that.
 func (w *Webhook) Publish(ctx context.Context, events []publisher.Event) error {
-	return w.batches.Publish(ctx, events)
+	return w.batches.Publish(context.WithValue(ctx, began{}, time.Now()), events)
 }
+
+// began is the key in a request's context for when its batch began.
+type began struct{}
 
 // Destination is the name of the event's destination; "" for a webhook with one URL. It makes a Webhook a
 // [publisher.Destinations].
@@ -123,24 +127,45 @@ func (w *Webhook) route(ctx context.Context, e publisher.Event) error {
 	}
 	bounded, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	start := time.Now()
 	told, err = w.routeTo(bounded, &e, name)
-	if told == hasNotAnswered && errors.Is(ctx.Err(), context.Canceled) {
-		told = tellsNothing // nobody waited for it
+	if told == hasNotAnswered && ctx.Err() != nil && !waited(ctx, start, timeout) {
+		told = tellsNothing
 	}
 	return err
+}
+
+// waited reports whether a request was waited for, though the end of its batch has ended it: for nine tenths of its
+// timeout, or of all the time that the batch had, if that was less. One that came late in its batch was not, and a slow
+// receiver must not pass for a dead one.
+func waited(ctx context.Context, start time.Time, timeout time.Duration) bool {
+	end, hasEnd := ctx.Deadline()
+	if !hasEnd || errors.Is(ctx.Err(), context.Canceled) {
+		return false
+	}
+	if from, ok := ctx.Value(began{}).(time.Time); ok {
+		timeout = min(timeout, end.Sub(from))
+	}
+	return time.Since(start) >= timeout*9/10
 }
 
 func (w *Webhook) routeTo(ctx context.Context, e *publisher.Event, name string) (conclusion, error) {
 	d, err := w.lookup(ctx, name)
 	if errors.Is(err, ErrIgnore) {
-		return tellsNothing, nil
+		return isNone, nil
 	}
 	var to *target
 	if err == nil {
 		to, err = w.settings.resolve(&d)
 	}
 	if err != nil {
-		return tellsNothing, fmt.Errorf("look up destination %q: %w", name, err)
+		told := tellsNothing
+		for _, f := range publisher.Failures(err, 1) {
+			if f.Outcome == publisher.OutcomePermanent {
+				told = isNone
+			}
+		}
+		return told, fmt.Errorf("look up destination %q: %w", name, err)
 	}
 	told, err := w.deliver(ctx, e, name, to)
 	if err != nil {

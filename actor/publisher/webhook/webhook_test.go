@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -334,6 +335,13 @@ func TestARefusedConnectionIsADefiniteNo(t *testing.T) {
 		assert.NotContains(t, f.Err.Error(), "secret")
 		assert.NotContains(t, f.Err.Error(), "password")
 	}
+
+	// So is that of a proxy.
+	proxy := &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: address, User: url.UserPassword("user", "password")})}
+	outcome, f := post(t, hookToURL(t, "https://example.com/", webhook.WithTransport(proxy)))
+	assert.Equal(t, publisher.OutcomeRetry, outcome)
+	assert.ErrorContains(t, f.Err, "proxyconnect")
+	assert.NotContains(t, f.Err.Error(), "password")
 }
 
 func TestPublishEndsWithItsContext(t *testing.T) {

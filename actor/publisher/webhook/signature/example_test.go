@@ -1,6 +1,7 @@
 package signature_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -21,9 +22,13 @@ func ExampleVerifier() {
 	verifier := &signature.Verifier{Secrets: []signature.Secret{secret}}
 
 	receive := func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 2<<20))
+		if _, tooLong := errors.AsType[*http.MaxBytesError](err); tooLong {
+			http.Error(w, "the body is too long", http.StatusRequestEntityTooLarge) // the event is given up for good
+			return
+		}
 		if err != nil {
-			http.Error(w, "the body is too long", http.StatusRequestEntityTooLarge)
+			http.Error(w, "the body has not come whole", http.StatusServiceUnavailable) // it is sent again
 			return
 		}
 		if err := verifier.Verify(r.Header, body); err != nil {

@@ -20,7 +20,12 @@ const prefix = "whsec_"
 
 // Secret is what sender and receiver of a webhook share. It shows nothing of itself when it is printed or logged. The
 // zero value is no secret: nothing is signed with it, or verified.
-type Secret struct{ key []byte }
+type Secret struct {
+	_ [0]func() // == would compare pointers
+	// key is behind a pointer because fmt, which cannot call the methods of an unexported field's value, prints what the
+	// value is made of.
+	key *[]byte
+}
 
 // ParseSecret reads a secret as it is given to people: "whsec_" and the base64 of 24 to 64 random bytes. The prefix
 // may be missing. The error does not repeat the text.
@@ -32,7 +37,7 @@ func ParseSecret(text string) (Secret, error) {
 	case len(key) < minSecret || len(key) > maxSecret:
 		return Secret{}, fmt.Errorf("signature: the secret has %d bytes, it must have %d to %d", len(key), minSecret, maxSecret)
 	}
-	return Secret{key: key}, nil
+	return Secret{key: &key}, nil
 }
 
 // NewSecret returns 32 random bytes as the text that [ParseSecret] reads: what to store, and to give to a customer.
@@ -43,7 +48,7 @@ func NewSecret() string {
 }
 
 // IsZero reports whether s is the zero value.
-func (s Secret) IsZero() bool { return len(s.key) == 0 }
+func (s Secret) IsZero() bool { return s.key == nil }
 
 // Format shows a placeholder, whatever the verb.
 func (s Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(s.String())) }

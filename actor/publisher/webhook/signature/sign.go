@@ -52,7 +52,7 @@ func Sign(header http.Header, id string, at time.Time, body []byte, secrets ...S
 }
 
 func (s Secret) sum(id, timestamp string, body []byte) []byte {
-	mac := hmac.New(sha256.New, s.key)
+	mac := hmac.New(sha256.New, *s.key)
 	mac.Write([]byte(id + "." + timestamp + "."))
 	mac.Write(body)
 	return mac.Sum(nil)

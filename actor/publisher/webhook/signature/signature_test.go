@@ -160,6 +160,15 @@ func TestASecretShowsNothing(t *testing.T) {
 	shown := struct{ Secrets []signature.Secret }{[]signature.Secret{secret}}
 	encoded, err := json.Marshal(shown)
 	require.NoError(t, err)
+	// Of an unexported field fmt prints what it is made of, whatever methods it has.
+	type config struct{ secret signature.Secret }
+	hidden := config{secret}
+	for _, s := range []string{fmt.Sprintf("%v %+v %#v", hidden, hidden, hidden), fmt.Sprintf("%+v", &hidden)} {
+		assert.NotContains(t, s, "kkk")
+		assert.NotContains(t, s, "6b6b6b")
+		assert.NotContains(t, s, "0x6b, 0x6b")
+		assert.NotContains(t, s, "107 107")
+	}
 	for _, s := range []string{
 		fmt.Sprint(shown), fmt.Sprintf("%+v %#v %q %x %s %d", shown, shown, shown, shown, shown, shown),
 		fmt.Sprintf("%x %v", &secret, &secret), string(encoded),
