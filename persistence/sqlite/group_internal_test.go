@@ -311,7 +311,9 @@ func TestATransactionThatWasGivenUpTakesNobody(t *testing.T) {
 	ctx, _, _ = q.next()
 	require.Equal(t, []*appendCall{comes}, q.take(ctx))
 	require.False(t, q.drop(comes), "it was taken")
-	require.NoError(t, ctx.Err())
+	q.add(gone)
+	require.True(t, q.drop(gone))
+	require.NoError(t, ctx.Err(), "who leaves does not end a transaction of others")
 }
 
 func TestAGateLetsInWhatACallStarts(t *testing.T) {
