@@ -3,6 +3,7 @@ package sqlite_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -227,19 +228,63 @@ func TestAppendTxNoticesThatTheFileHasChanged(t *testing.T) {
 	requireFileChanged(t, s.path, err)
 }
 
-// A copy has the same identity, and gives out offsets that readers have passed.
-func TestAppendTxNoticesAnOlderCopy(t *testing.T) {
+// A copy has the same identity. The journal itself is none the worse for it.
+func TestAppendTxRefusesACopy(t *testing.T) {
 	s := openShop(t, immediate)
-	older := filepath.Join(t.TempDir(), "older.db")
+	older, newest := filepath.Join(t.TempDir(), "older.db"), filepath.Join(t.TempDir(), "newest.db")
 	rawSQL(t, s.path, "VACUUM INTO '"+older+"'")
 	appendTo(t, s.Journal, "a", 1, 3)
-	withSQL(t, older, func(db *sql.DB) {
+	rawSQL(t, s.path, "VACUUM INTO '"+newest+"'")
+	for _, path := range []string{older, newest} {
+		withSQL(t, path, func(db *sql.DB) {
+			tx, err := db.BeginTx(t.Context(), nil)
+			require.NoError(t, err)
+			_, err = s.AppendTx(t.Context(), tx, placed("order-1"))
+			require.ErrorIs(t, err, sqlite.ErrForeignTransaction)
+			require.ErrorContains(t, err, path)
+			require.NoError(t, tx.Commit())
+		})
+		require.Len(t, all(t, s.Journal), 3)
+	}
+	head, err := s.Head(t.Context())
+	require.NoError(t, err)
+	memory, err := sql.Open("sqlite", ":memory:")
+	require.NoError(t, err)
+	memory.SetMaxOpenConns(1)
+	_, err = memory.Exec("CREATE TABLE meta (key TEXT, value TEXT); INSERT INTO meta VALUES ('identity', ?)", head.Identity)
+	require.NoError(t, err)
+	tx, err := memory.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	_, err = s.AppendTx(t.Context(), tx, placed("order-1"))
+	require.ErrorIs(t, err, sqlite.ErrForeignTransaction)
+	require.NoError(t, errors.Join(tx.Rollback(), memory.Close()))
+	appendTo(t, s.Journal, "a", 4, 4)
+}
+
+// The file that a link leads to is the journal's, whatever it is called.
+func TestAppendTxTakesAnotherPathToTheFile(t *testing.T) {
+	s := openShop(t, immediate)
+	link := filepath.Join(t.TempDir(), "link.db")
+	require.NoError(t, os.Symlink(s.path, link))
+	withSQL(t, link, func(db *sql.DB) {
 		tx, err := db.BeginTx(t.Context(), nil)
 		require.NoError(t, err)
 		_, err = s.AppendTx(t.Context(), tx, placed("order-1"))
-		require.ErrorIs(t, err, sqlite.ErrFileChanged)
-		require.NoError(t, tx.Rollback())
+		require.NoError(t, err)
+		require.NoError(t, tx.Commit())
 	})
+	require.Equal(t, []string{"order-1/1"}, ids(all(t, s.Journal)))
+}
+
+// Offsets that readers have passed are not given out again.
+func TestAppendTxNoticesThatTheFileWasSetBack(t *testing.T) {
+	s := openShop(t, immediate)
+	appendTo(t, s.Journal, "a", 1, 3)
+	rawSQL(t, s.path, "DELETE FROM events WHERE sequence_number = 3", "UPDATE sqlite_sequence SET seq = 2 WHERE name = 'events'")
+	tx := s.begin(t)
+	_, err := s.AppendTx(t.Context(), tx, placed("order-1"))
+	require.ErrorIs(t, err, sqlite.ErrFileChanged)
+	require.NoError(t, tx.Rollback())
 }
 
 func TestNotifyWakesSubscribers(t *testing.T) {
