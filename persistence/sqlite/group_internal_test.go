@@ -298,6 +298,25 @@ func TestWhoComesWhileOthersWaitForALockDoesNotFailWithThem(t *testing.T) {
 	require.True(t, q.add(early), "the goroutine has ended, and is to be started again")
 }
 
+// One that comes just before the others fail has its own time.
+func TestAnAppendWaitsItsTimeForALock(t *testing.T) {
+	g := newGrouping(t)
+	_, err := g.writer.Exec("PRAGMA busy_timeout = 1000")
+	require.NoError(t, err)
+	g.hold()
+	early := g.start(t.Context(), numbered("a", 1))
+	g.await(func() bool {
+		g.appends.mu.Lock()
+		defer g.appends.mu.Unlock()
+		return g.appends.giveUp != nil
+	}, "a transaction begins")
+	late := g.start(t.Context(), numbered("b", 1))
+	require.ErrorContains(t, <-early, "locked")
+	g.release()
+	require.NoError(t, <-late)
+	require.Equal(t, []string{"b/1"}, g.stored())
+}
+
 // The transaction that has just begun is rolled back when its context ends.
 func TestATransactionThatWasGivenUpTakesNobody(t *testing.T) {
 	var q appendQueue
