@@ -133,6 +133,47 @@ func TestRecordsThatFailAreNotHalfInTheTransaction(t *testing.T) {
 	require.Equal(t, 1, s.orders(t))
 }
 
+// endingContext ends when it is asked for the n-th time whether it has.
+type endingContext struct {
+	context.Context
+	end  context.CancelFunc
+	left atomic.Int64
+}
+
+func (c *endingContext) Done() <-chan struct{} {
+	if c.left.Add(-1) == 0 {
+		c.end()
+	}
+	return c.Context.Done()
+}
+
+// Whenever it ends, whoever commits in spite of the error has none of the records.
+func TestAContextThatEndsLeavesNoRecordInTheTransaction(t *testing.T) {
+	s := openShop(t, immediate)
+	for n := int64(1); ; n++ {
+		ctx := &endingContext{}
+		ctx.Context, ctx.end = context.WithCancel(t.Context())
+		ctx.left.Store(n)
+		tx := s.begin(t)
+		_, err := s.AppendTx(ctx, tx, placed("order-1"), placed("order-1"), placed("order-1"))
+		ended := ctx.Err() != nil
+		ctx.end()
+		committed := tx.Commit()
+		if err == nil {
+			require.NoError(t, committed)
+			require.Len(t, all(t, s.Journal), 3)
+			if !ended {
+				require.Greater(t, n, int64(10))
+				return
+			}
+			rawSQL(t, s.path, "DELETE FROM events")
+			continue
+		}
+		require.ErrorIs(t, err, context.Canceled)
+		require.Empty(t, all(t, s.Journal), "it ended at the %d-th time", n)
+	}
+}
+
 func TestATransactionOfAnotherFileIsRefused(t *testing.T) {
 	s := openShop(t, immediate)
 	other := filepath.Join(t.TempDir(), "other.db")
