@@ -181,13 +181,14 @@ func TestATransactionOfAnotherFileIsRefused(t *testing.T) {
 	alike := filepath.Join(t.TempDir(), "alike.db")
 	rawSQL(t, alike, "CREATE TABLE meta (key TEXT, value TEXT)", "CREATE TABLE events (offset INTEGER)")
 	second := filepath.Join(t.TempDir(), "second.db")
-	open(t, second)
+	head, err := open(t, second).Head(t.Context())
+	require.NoError(t, err)
 
-	for name, c := range map[string]struct{ path, first string }{
-		"another program's":                  {other, "SELECT 1"},
-		"one with tables of the same name":   {alike, "SELECT 1"},
-		"another journal's":                  {second, "SELECT 1"},
-		"one to which the journal is joined": {other, "ATTACH '" + s.path + "' AS journal"},
+	for name, c := range map[string]struct{ path, first, says string }{
+		"another program's":                  {other, "SELECT 1", "no such table"},
+		"one with tables of the same name":   {alike, "SELECT 1", "no rows"},
+		"another journal's":                  {second, "SELECT 1", "the journal " + head.Identity},
+		"one to which the journal is joined": {other, "ATTACH '" + s.path + "' AS journal", "no such table"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			withSQL(t, c.path, func(db *sql.DB) {
@@ -198,6 +199,7 @@ func TestATransactionOfAnotherFileIsRefused(t *testing.T) {
 				_, err = s.AppendTx(t.Context(), tx, placed("order-1"))
 				require.ErrorIs(t, err, sqlite.ErrForeignTransaction)
 				require.ErrorContains(t, err, s.path)
+				require.ErrorContains(t, err, c.says)
 				require.NoError(t, tx.Commit())
 			})
 			require.Empty(t, all(t, s.Journal))
