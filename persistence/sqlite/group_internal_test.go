@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -315,6 +316,22 @@ func TestAnAppendWaitsItsTimeForALock(t *testing.T) {
 	g.release()
 	require.NoError(t, <-late)
 	require.Equal(t, []string{"b/1"}, g.stored())
+}
+
+// A test that fails in a subscriber, for example, ends its goroutine.
+func TestASubscriberThatEndsItsGoroutineHoldsUpNobody(t *testing.T) {
+	g := newGrouping(t)
+	t.Cleanup(g.Subscribe(runtime.Goexit))
+	g.exec(`CREATE TRIGGER refuse BEFORE INSERT ON events WHEN NEW.persistence_id = 'poison' BEGIN SELECT RAISE(ABORT, 'refused'); END`)
+	g.hold()
+	a := g.start(t.Context(), numbered("a", 1))
+	poison := g.start(t.Context(), numbered("poison", 1))
+	b := g.start(t.Context(), numbered("b", 1))
+	g.release()
+	require.NoError(t, <-a)
+	require.ErrorContains(t, <-poison, "refused")
+	require.NoError(t, <-b)
+	require.NoError(t, g.AppendEvent(t.Context(), numbered("a", 2)))
 }
 
 // The transaction that has just begun is rolled back when its context ends.
