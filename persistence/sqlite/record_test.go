@@ -135,9 +135,16 @@ func TestRecordsThatFailAreNotHalfInTheTransaction(t *testing.T) {
 
 // endingContext ends when it is asked for the n-th time whether it has.
 type endingContext struct {
-	context.Context
-	end  context.CancelFunc
-	left atomic.Int64
+	context.Context //nolint:containedctx // it is a context
+	end             context.CancelFunc
+	left            atomic.Int64
+}
+
+func endingAt(ctx context.Context, n int64) *endingContext {
+	c := new(endingContext)
+	c.Context, c.end = context.WithCancel(ctx)
+	c.left.Store(n)
+	return c
 }
 
 func (c *endingContext) Done() <-chan struct{} {
@@ -151,9 +158,7 @@ func (c *endingContext) Done() <-chan struct{} {
 func TestAContextThatEndsLeavesNoRecordInTheTransaction(t *testing.T) {
 	s := openShop(t, immediate)
 	for n := int64(1); ; n++ {
-		ctx := &endingContext{}
-		ctx.Context, ctx.end = context.WithCancel(t.Context())
-		ctx.left.Store(n)
+		ctx := endingAt(t.Context(), n)
 		tx := s.begin(t)
 		_, err := s.AppendTx(ctx, tx, placed("order-1"), placed("order-1"), placed("order-1"))
 		ended := ctx.Err() != nil
