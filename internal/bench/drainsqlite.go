@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/protoactor-contrib/protoactor-outbox/actor/publisher"
+	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
 )
 
 // drainSQLite compares with the least that somebody who reads the file can do.
@@ -56,7 +57,7 @@ func (f *floor) close() error { return errors.Join(f.reader.Close(), f.writer.Cl
 
 const (
 	floorPageSQL = `SELECT offset, persistence_id, sequence_number, uid, type, content_type,
-		data, data IS NULL, time, tags, metadata, slice FROM events WHERE offset > ? ORDER BY offset LIMIT ?`
+		data, time, tags, metadata, slice FROM events WHERE offset > ? ORDER BY offset LIMIT ?`
 	floorSaveSQL = `INSERT INTO outbox_snapshots (key, registered, epoch, idx, watermark, saved_at) VALUES (?, 0, 1, 1, ?, ?)
 		ON CONFLICT (key) DO UPDATE SET idx = idx + 1, watermark = excluded.watermark, saved_at = excluded.saved_at`
 )
@@ -93,6 +94,8 @@ func (f *floor) drain(ctx context.Context, key string, events int) error {
 	return nil
 }
 
+// readPage takes the values as the driver gives them, which is the fastest way to read a row with database/sql: to convert
+// them to other types takes a quarter of the time again.
 func readPage(ctx context.Context, stmt *sql.Stmt, after int64) ([]publisher.Event, error) {
 	rows, err := stmt.QueryContext(ctx, after, pageEvents)
 	if err != nil {
@@ -100,21 +103,18 @@ func readPage(ctx context.Context, stmt *sql.Stmt, after int64) ([]publisher.Eve
 	}
 	defer rows.Close()
 	page := make([]publisher.Event, 0, pageEvents)
+	var offset, id, sequence, uid, typ, contentType, data, micros, tags, metadata, slice any
+	dest := []any{&offset, &id, &sequence, &uid, &typ, &contentType, &data, &micros, &tags, &metadata, &slice}
 	for rows.Next() {
-		var (
-			e              publisher.Event
-			uid            []byte
-			noData         bool
-			micros         int64
-			tags, metadata sql.NullString
-		)
-		if err := rows.Scan(&e.Offset, &e.PersistenceID, &e.SequenceNumber, &uid, &e.Type, &e.ContentType,
-			&e.Data, &noData, &micros, &tags, &metadata, &e.Slice); err != nil {
+		if err := rows.Scan(dest...); err != nil {
 			return nil, err
 		}
-		copy(e.UID[:], uid)
-		e.Time = time.UnixMicro(micros).UTC()
-		page = append(page, e)
+		page = append(page, publisher.Event{})
+		e := &page[len(page)-1]
+		e.Offset, e.PersistenceID, e.SequenceNumber = query.Offset(offset.(int64)), id.(string), sequence.(int64)
+		copy(e.UID[:], uid.([]byte))
+		e.Type, e.ContentType, e.Data = typ.(string), contentType.(string), data.([]byte)
+		e.Time, e.Slice = time.UnixMicro(micros.(int64)).UTC(), uint16(slice.(int64))
 	}
 	return page, rows.Err()
 }

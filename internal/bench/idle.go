@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -150,7 +151,7 @@ func (c *counting) Save(ctx context.Context, key string, s query.Saved) error {
 	return c.store.Save(ctx, key, s)
 }
 
-// countingScheduler counts the ticks of an outbox, which are the messages that it wants soon.
+// countingScheduler counts the ticks of an outbox, which are the messages that it wants soon, and does not take back.
 type countingScheduler struct {
 	to *scheduler.TimerScheduler
 	n  atomic.Int64
@@ -158,8 +159,19 @@ type countingScheduler struct {
 
 // SendOnce implements outbox.Scheduler.
 func (s *countingScheduler) SendOnce(delay time.Duration, pid *actor.PID, message any) scheduler.CancelFunc {
-	if delay <= time.Second {
-		s.n.Add(1)
+	cancel := s.to.SendOnce(delay, pid, message)
+	if delay > time.Second {
+		return cancel
 	}
-	return s.to.SendOnce(delay, pid, message)
+	s.n.Add(1)
+	due := time.Now().Add(delay)
+	var once sync.Once
+	return func() {
+		cancel()
+		once.Do(func() {
+			if time.Now().Before(due) {
+				s.n.Add(-1)
+			}
+		})
+	}
 }

@@ -43,6 +43,16 @@ func (f *file) check() error {
 	return ErrFileChanged
 }
 
+// mayBeAt reports whether a path, as SQLite names that of a connection, may be another one to the file. A copy has the
+// file's identity, but not its place. What cannot be looked at is believed: a driver may have its own names for files.
+func (f *file) mayBeAt(path string) bool {
+	if path == "" { // in memory
+		return false
+	}
+	there, err := os.Stat(path)
+	return err != nil || os.SameFile(there, f.opened)
+}
+
 // reached notes an offset that is committed.
 func (f *file) reached(offset query.Offset) {
 	for {

@@ -207,7 +207,11 @@ func (j *Journal) settle(ctx context.Context, group []*appendCall, came progress
 	}
 	// Also for an event that was there already: its first append may have succeeded without being told.
 	if slices.ContainsFunc(group, func(call *appendCall) bool { return call.err == nil }) {
-		j.subscribers.notify()
+		// In a goroutine of their own: a subscriber that ends it, as a test does that fails in one, must not leave all who
+		// wait without an answer.
+		var told sync.WaitGroup
+		told.Go(j.subscribers.notify)
+		told.Wait()
 	}
 	for _, call := range group {
 		close(call.answered)

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -298,6 +299,41 @@ func TestWhoComesWhileOthersWaitForALockDoesNotFailWithThem(t *testing.T) {
 	require.True(t, q.add(early), "the goroutine has ended, and is to be started again")
 }
 
+// One that comes just before the others fail has its own time.
+func TestAnAppendWaitsItsTimeForALock(t *testing.T) {
+	g := newGrouping(t)
+	_, err := g.writer.Exec("PRAGMA busy_timeout = 1000")
+	require.NoError(t, err)
+	g.hold()
+	early := g.start(t.Context(), numbered("a", 1))
+	g.await(func() bool {
+		g.appends.mu.Lock()
+		defer g.appends.mu.Unlock()
+		return g.appends.giveUp != nil
+	}, "a transaction begins")
+	late := g.start(t.Context(), numbered("b", 1))
+	require.ErrorContains(t, <-early, "locked")
+	g.release()
+	require.NoError(t, <-late)
+	require.Equal(t, []string{"b/1"}, g.stored())
+}
+
+// A test that fails in a subscriber, for example, ends its goroutine.
+func TestASubscriberThatEndsItsGoroutineHoldsUpNobody(t *testing.T) {
+	g := newGrouping(t)
+	t.Cleanup(g.Subscribe(runtime.Goexit))
+	g.exec(`CREATE TRIGGER refuse BEFORE INSERT ON events WHEN NEW.persistence_id = 'poison' BEGIN SELECT RAISE(ABORT, 'refused'); END`)
+	g.hold()
+	a := g.start(t.Context(), numbered("a", 1))
+	poison := g.start(t.Context(), numbered("poison", 1))
+	b := g.start(t.Context(), numbered("b", 1))
+	g.release()
+	require.NoError(t, <-a)
+	require.ErrorContains(t, <-poison, "refused")
+	require.NoError(t, <-b)
+	require.NoError(t, g.AppendEvent(t.Context(), numbered("a", 2)))
+}
+
 // The transaction that has just begun is rolled back when its context ends.
 func TestATransactionThatWasGivenUpTakesNobody(t *testing.T) {
 	var q appendQueue
@@ -311,7 +347,9 @@ func TestATransactionThatWasGivenUpTakesNobody(t *testing.T) {
 	ctx, _, _ = q.next()
 	require.Equal(t, []*appendCall{comes}, q.take(ctx))
 	require.False(t, q.drop(comes), "it was taken")
-	require.NoError(t, ctx.Err())
+	q.add(gone)
+	require.True(t, q.drop(gone))
+	require.NoError(t, ctx.Err(), "who leaves does not end a transaction of others")
 }
 
 func TestAGateLetsInWhatACallStarts(t *testing.T) {

@@ -257,6 +257,56 @@ func (m *migrating) requireComplete() {
 	require.Equal(m.t, 10, entities)
 }
 
+// statementsOf splits SQL as SQLite's shell does.
+func statementsOf(text string) (statements []string) {
+	for part := range strings.SplitAfterSeq(text, ";\n") {
+		if last := len(statements) - 1; strings.HasPrefix(part, "\t") || strings.HasPrefix(part, "END") {
+			statements[last] += part // of a trigger
+		} else if part != "" {
+			statements = append(statements, part)
+		}
+	}
+	return statements
+}
+
+// Whoever runs the SQL may do so statement by statement, and go on after one that has failed, as SQLite's shell does. While
+// others hold the write lock nothing happens, and no event is lost.
+func TestTheWayBackIsNotGoneByHalves(t *testing.T) {
+	statements := statementsOf(documentedSQL(t, "back: before the outbox was started"))
+	for held := range len(statements) + 1 { // so many statements find the lock held
+		m := newMigrating(t)
+		m.run("1. prepare")
+		m.run("2. cut over")
+		for range 3 {
+			require.NoError(t, m.change("entity-1"))
+		}
+		withSQL(t, m.path, func(operator *sql.DB) {
+			tx, err := m.db.BeginTx(t.Context(), nil)
+			require.NoError(t, err)
+			for i, statement := range statements {
+				if i == held {
+					require.NoError(t, tx.Rollback())
+				}
+				_, err = operator.Exec(statement)
+			}
+			if held == len(statements) {
+				require.ErrorContains(t, err, "locked")
+				require.NoError(t, tx.Rollback())
+			} else {
+				require.NoError(t, err)
+			}
+		})
+		var toJournal, rows, events int
+		require.NoError(t, m.db.QueryRow("SELECT (SELECT to_journal FROM cut_over), (SELECT count(*) FROM outbox), (SELECT count(*) FROM events)").
+			Scan(&toJournal, &rows, &events))
+		if held == len(statements) {
+			require.Equal(t, []int{1, 0, 3}, []int{toJournal, rows, events}, "nothing has happened")
+		} else {
+			require.Equal(t, []int{0, 3, 0}, []int{toJournal, rows, events}, "%d statements have found the lock held", held)
+		}
+	}
+}
+
 // The application is taken from the hand-written outbox to the journal, back, and over again, while it writes.
 func TestTheCutOverFromAHandWrittenOutbox(t *testing.T) {
 	m := newMigrating(t)

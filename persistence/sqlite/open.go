@@ -36,7 +36,7 @@ type options struct {
 // tables that are there already. Without it, such a file is refused.
 //
 // The tables are meta, events, actor_snapshots, outbox_snapshots and protoactor_outbox; a database that has one of the
-// first four is refused, and not changed. The application's application_id and user_version are left alone. The database
+// first four, or whose text is in UTF-16, is refused, and not changed. The application's application_id and user_version are left alone. The database
 // is switched to a write-ahead log (PRAGMA journal_mode = WAL), for good; that needs a moment in which nobody else uses it,
 // unless it has one already. Once the journal is there, the option makes no difference.
 func WithExistingDatabase() Option {

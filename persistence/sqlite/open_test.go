@@ -217,6 +217,19 @@ func TestAJournalTakesNoTableOfTheApplication(t *testing.T) {
 	}
 }
 
+func TestADatabaseInUTF16IsRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "shop.db")
+	rawSQL(t, path, "PRAGMA encoding = 'UTF-16'; CREATE TABLE orders (id TEXT)")
+	before, err := os.ReadFile(path)
+	require.NoError(t, err)
+	_, err = sqlite.Open(t.Context(), path, sqlite.WithExistingDatabase())
+	require.ErrorIs(t, err, sqlite.ErrNotJournal)
+	require.ErrorContains(t, err, "UTF-16")
+	after, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, before, after)
+}
+
 func TestOpenTakesAnEmptyFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "empty.db")
 	require.NoError(t, os.WriteFile(path, nil, 0o600))

@@ -12,8 +12,8 @@ import (
 )
 
 // ErrForeignTransaction says that a transaction that was given to AppendTx is not one of the journal's file: its
-// connection was opened on another one, or has the journal's attached to another one, where SQLite would not commit both
-// together. Nothing was written.
+// connection was opened on another one, such as a copy, or has the journal's attached to another one, where SQLite would
+// not commit both together. Nothing was written.
 var ErrForeignTransaction = errors.New("the transaction is not one of the journal's file")
 
 const (
@@ -21,7 +21,8 @@ const (
 	// when it writes first, but not when it reads first.
 	lockSQL = `DELETE FROM main.meta WHERE 0`
 
-	ownIdentitySQL = `SELECT value FROM main.meta WHERE key = 'identity'`
+	ownFileSQL = `SELECT value, (SELECT coalesce(file, '') FROM pragma_database_list WHERE name = 'main')
+		FROM main.meta WHERE key = 'identity'`
 
 	savepointSQL = `SAVEPOINT protoactor_outbox_append`
 	releaseSQL   = `RELEASE protoactor_outbox_append`
@@ -156,8 +157,8 @@ func (j *Journal) lockTx(ctx context.Context, tx *sql.Tx) error {
 		return lockErr
 	}
 	// The identity is read also without the lock, to tell a lock that is not there from another file.
-	var identity string
-	err := tx.QueryRowContext(ctx, ownIdentitySQL).Scan(&identity)
+	var identity, path string
+	err := tx.QueryRowContext(ctx, ownFileSQL).Scan(&identity, &path)
 	switch {
 	case ctx.Err() != nil:
 		return errors.Join(ctx.Err(), lockErr)
@@ -166,6 +167,8 @@ func (j *Journal) lockTx(ctx context.Context, tx *sql.Tx) error {
 	case identity != j.identity:
 		return fmt.Errorf("%w: its connection is to the journal %s, but this one is %s, in %s",
 			ErrForeignTransaction, identity, j.identity, j.file.path)
+	case !j.file.mayBeAt(path):
+		return fmt.Errorf("%w: its connection is to %q, a copy of the journal in %s", ErrForeignTransaction, path, j.file.path)
 	case lockErr != nil:
 		return fmt.Errorf("take the file's write lock: begin the transaction with it (BEGIN IMMEDIATE, _txlock=immediate in the DSN), "+
 			"give its connection a busy timeout, and run it again: %w", lockErr)

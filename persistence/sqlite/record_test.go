@@ -3,6 +3,7 @@ package sqlite_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -132,6 +133,52 @@ func TestRecordsThatFailAreNotHalfInTheTransaction(t *testing.T) {
 	require.Equal(t, 1, s.orders(t))
 }
 
+// endingContext ends when it is asked for the n-th time whether it has.
+type endingContext struct {
+	context.Context //nolint:containedctx // it is a context
+	end             context.CancelFunc
+	left            atomic.Int64
+}
+
+func endingAt(ctx context.Context, n int64) *endingContext {
+	c := new(endingContext)
+	c.Context, c.end = context.WithCancel(ctx)
+	c.left.Store(n)
+	return c
+}
+
+func (c *endingContext) Done() <-chan struct{} {
+	if c.left.Add(-1) == 0 {
+		c.end()
+	}
+	return c.Context.Done()
+}
+
+// Whenever it ends, whoever commits in spite of the error has none of the records.
+func TestAContextThatEndsLeavesNoRecordInTheTransaction(t *testing.T) {
+	s := openShop(t, immediate)
+	for n := int64(1); ; n++ {
+		ctx := endingAt(t.Context(), n)
+		tx := s.begin(t)
+		_, err := s.AppendTx(ctx, tx, placed("order-1"), placed("order-1"), placed("order-1"))
+		ended := ctx.Err() != nil
+		ctx.end()
+		committed := tx.Commit()
+		if err == nil {
+			require.NoError(t, committed)
+			require.Len(t, all(t, s.Journal), 3)
+			if !ended {
+				require.Greater(t, n, int64(10))
+				return
+			}
+			rawSQL(t, s.path, "DELETE FROM events")
+			continue
+		}
+		require.ErrorIs(t, err, context.Canceled)
+		require.Empty(t, all(t, s.Journal), "it ended at the %d-th time", n)
+	}
+}
+
 func TestATransactionOfAnotherFileIsRefused(t *testing.T) {
 	s := openShop(t, immediate)
 	other := filepath.Join(t.TempDir(), "other.db")
@@ -139,13 +186,14 @@ func TestATransactionOfAnotherFileIsRefused(t *testing.T) {
 	alike := filepath.Join(t.TempDir(), "alike.db")
 	rawSQL(t, alike, "CREATE TABLE meta (key TEXT, value TEXT)", "CREATE TABLE events (offset INTEGER)")
 	second := filepath.Join(t.TempDir(), "second.db")
-	open(t, second)
+	head, err := open(t, second).Head(t.Context())
+	require.NoError(t, err)
 
-	for name, c := range map[string]struct{ path, first string }{
-		"another program's":                  {other, "SELECT 1"},
-		"one with tables of the same name":   {alike, "SELECT 1"},
-		"another journal's":                  {second, "SELECT 1"},
-		"one to which the journal is joined": {other, "ATTACH '" + s.path + "' AS journal"},
+	for name, c := range map[string]struct{ path, first, says string }{
+		"another program's":                  {other, "SELECT 1", "no such table"},
+		"one with tables of the same name":   {alike, "SELECT 1", "no rows"},
+		"another journal's":                  {second, "SELECT 1", "the journal " + head.Identity},
+		"one to which the journal is joined": {other, "ATTACH '" + s.path + "' AS journal", "no such table"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			withSQL(t, c.path, func(db *sql.DB) {
@@ -156,6 +204,7 @@ func TestATransactionOfAnotherFileIsRefused(t *testing.T) {
 				_, err = s.AppendTx(t.Context(), tx, placed("order-1"))
 				require.ErrorIs(t, err, sqlite.ErrForeignTransaction)
 				require.ErrorContains(t, err, s.path)
+				require.ErrorContains(t, err, c.says)
 				require.NoError(t, tx.Commit())
 			})
 			require.Empty(t, all(t, s.Journal))
@@ -227,19 +276,63 @@ func TestAppendTxNoticesThatTheFileHasChanged(t *testing.T) {
 	requireFileChanged(t, s.path, err)
 }
 
-// A copy has the same identity, and gives out offsets that readers have passed.
-func TestAppendTxNoticesAnOlderCopy(t *testing.T) {
+// A copy has the same identity. The journal itself is none the worse for it.
+func TestAppendTxRefusesACopy(t *testing.T) {
 	s := openShop(t, immediate)
-	older := filepath.Join(t.TempDir(), "older.db")
+	older, newest := filepath.Join(t.TempDir(), "older.db"), filepath.Join(t.TempDir(), "newest.db")
 	rawSQL(t, s.path, "VACUUM INTO '"+older+"'")
 	appendTo(t, s.Journal, "a", 1, 3)
-	withSQL(t, older, func(db *sql.DB) {
+	rawSQL(t, s.path, "VACUUM INTO '"+newest+"'")
+	for _, path := range []string{older, newest} {
+		withSQL(t, path, func(db *sql.DB) {
+			tx, err := db.BeginTx(t.Context(), nil)
+			require.NoError(t, err)
+			_, err = s.AppendTx(t.Context(), tx, placed("order-1"))
+			require.ErrorIs(t, err, sqlite.ErrForeignTransaction)
+			require.ErrorContains(t, err, path)
+			require.NoError(t, tx.Commit())
+		})
+		require.Len(t, all(t, s.Journal), 3)
+	}
+	head, err := s.Head(t.Context())
+	require.NoError(t, err)
+	memory, err := sql.Open("sqlite", ":memory:")
+	require.NoError(t, err)
+	memory.SetMaxOpenConns(1)
+	_, err = memory.Exec("CREATE TABLE meta (key TEXT, value TEXT); INSERT INTO meta VALUES ('identity', ?)", head.Identity)
+	require.NoError(t, err)
+	tx, err := memory.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	_, err = s.AppendTx(t.Context(), tx, placed("order-1"))
+	require.ErrorIs(t, err, sqlite.ErrForeignTransaction)
+	require.NoError(t, errors.Join(tx.Rollback(), memory.Close()))
+	appendTo(t, s.Journal, "a", 4, 4)
+}
+
+// The file that a link leads to is the journal's, whatever it is called.
+func TestAppendTxTakesAnotherPathToTheFile(t *testing.T) {
+	s := openShop(t, immediate)
+	link := filepath.Join(t.TempDir(), "link.db")
+	require.NoError(t, os.Symlink(s.path, link))
+	withSQL(t, link, func(db *sql.DB) {
 		tx, err := db.BeginTx(t.Context(), nil)
 		require.NoError(t, err)
 		_, err = s.AppendTx(t.Context(), tx, placed("order-1"))
-		require.ErrorIs(t, err, sqlite.ErrFileChanged)
-		require.NoError(t, tx.Rollback())
+		require.NoError(t, err)
+		require.NoError(t, tx.Commit())
 	})
+	require.Equal(t, []string{"order-1/1"}, ids(all(t, s.Journal)))
+}
+
+// Offsets that readers have passed are not given out again.
+func TestAppendTxNoticesThatTheFileWasSetBack(t *testing.T) {
+	s := openShop(t, immediate)
+	appendTo(t, s.Journal, "a", 1, 3)
+	rawSQL(t, s.path, "DELETE FROM events WHERE sequence_number = 3", "UPDATE sqlite_sequence SET seq = 2 WHERE name = 'events'")
+	tx := s.begin(t)
+	_, err := s.AppendTx(t.Context(), tx, placed("order-1"))
+	require.ErrorIs(t, err, sqlite.ErrFileChanged)
+	require.NoError(t, tx.Rollback())
 }
 
 func TestNotifyWakesSubscribers(t *testing.T) {

@@ -110,7 +110,7 @@ func schemaVersion(ctx context.Context, q rowQuerier, path string, share bool) (
 			return 0, 0, fmt.Errorf("read the schema version: %w", err)
 		}
 	case share:
-		return sharedFile, 0, refuseOccupied(ctx, q)
+		return sharedFile, 0, refuseUnfit(ctx, q)
 	case id == 0 && version == 0 && objects == 0:
 		where = ownFile
 	default:
@@ -123,8 +123,17 @@ func schemaVersion(ctx context.Context, q rowQuerier, path string, share bool) (
 	return where, version, nil
 }
 
-// refuseOccupied returns an error if the application has a table of the same name as one of the journal's.
-func refuseOccupied(ctx context.Context, q rowQuerier) error {
+// refuseUnfit returns an error if the application has a table of the same name as one of the journal's, or keeps its text
+// in UTF-16, in whose order ids would be listed.
+func refuseUnfit(ctx context.Context, q rowQuerier) error {
+	var encoding string
+	if err := q.QueryRowContext(ctx, "SELECT encoding FROM pragma_encoding").Scan(&encoding); err != nil {
+		return err
+	}
+	if encoding != "UTF-8" {
+		return fmt.Errorf("%w: the database keeps its text in %s, and a journal needs UTF-8: copy its tables to a new database",
+			ErrNotJournal, encoding)
+	}
 	var name string
 	err := q.QueryRowContext(ctx, `SELECT name FROM sqlite_schema
 		WHERE name COLLATE NOCASE IN ('meta', 'events', 'actor_snapshots', 'outbox_snapshots') LIMIT 1`).Scan(&name)
