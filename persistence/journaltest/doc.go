@@ -19,7 +19,7 @@
 //	                   nothing lost or doubled by concurrent writers; no memory shared
 //	unknown commit     the same event again is no error and no second event, also at the same
 //	                   time; another uid is a conflict; no uid is refused
-//	records            events without an actor: numbered, all or none, next to each other       journal.Appender
+//	records            events without an actor: numbered, all or none, next to each other       Appender
 //	round trip         data (empty is not nil), types, content types, tags and metadata come
 //	                   back exactly, by every way of reading; what is no text does, or is refused
 //	large event        1 MiB and more; alone where the limit is smaller; never loaded in vain

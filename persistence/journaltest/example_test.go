@@ -19,7 +19,7 @@ func ExampleRun() {
 				return j
 			},
 			Capabilities: journaltest.Capabilities{
-				SnapshotStore: true, Notifier: true, PersistenceIDs: true, Pinger: true, TimeFinder: true, Closer: true,
+				SnapshotStore: true, Notifier: true, PersistenceIDs: true, Pinger: true, TimeFinder: true, Appender: true, Closer: true,
 			},
 		})
 	}

@@ -68,6 +68,7 @@ type Capabilities struct {
 	PersistenceIDs bool // query.PersistenceIDs
 	Pinger         bool // query.Pinger
 	TimeFinder     bool // query.TimeFinder
+	Appender       bool // journal.Appender
 	Closer         bool // io.Closer; closing twice is no error
 }
 
@@ -81,6 +82,7 @@ const (
 	persistenceIDs
 	pinger
 	timeFinder
+	appender
 	closer
 	reopening
 	crashing
@@ -103,6 +105,8 @@ func (h Harness) lacks(n need) string {
 		return "this journal is no query.Pinger"
 	case n == timeFinder && !c.TimeFinder:
 		return "this journal is no query.TimeFinder"
+	case n == appender && !c.Appender:
+		return "this journal is no journal.Appender"
 	case n == closer && !c.Closer:
 		return "this journal is no io.Closer"
 	case n == reopening && h.Reopen == nil:
@@ -126,6 +130,7 @@ var capabilityCases = []testCase{
 		_, isPersistenceIDs := s.Journal.(query.PersistenceIDs)
 		_, isPinger := s.Journal.(query.Pinger)
 		_, isTimeFinder := s.Journal.(query.TimeFinder)
+		_, isAppender := s.Journal.(journal.Appender)
 		_, isCloser := s.Journal.(io.Closer)
 		implemented := Capabilities{
 			SnapshotStore:  isSnapshotStore,
@@ -133,6 +138,7 @@ var capabilityCases = []testCase{
 			PersistenceIDs: isPersistenceIDs,
 			Pinger:         isPinger,
 			TimeFinder:     isTimeFinder,
+			Appender:       isAppender,
 			Closer:         isCloser,
 		}
 		require.Equal(t, s.h.Capabilities, implemented, "expected: stated; actual: implemented")

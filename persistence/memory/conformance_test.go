@@ -22,6 +22,7 @@ func TestConformance(t *testing.T) {
 			PersistenceIDs: true,
 			Pinger:         true,
 			TimeFinder:     true,
+			Appender:       true,
 			Closer:         true,
 		},
 	})
