@@ -1,6 +1,7 @@
 package adopt
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -123,7 +124,7 @@ func (j *Journal) importID(ctx context.Context, id string, known positions, to T
 		return err
 	}
 	if snapshot.Type != "" {
-		if err := to.SaveActorSnapshot(ctx, id, snapshot); err != nil {
+		if err := importSnapshot(ctx, id, snapshot, to); err != nil {
 			return err
 		}
 		r.Snapshots++
@@ -152,6 +153,21 @@ func (j *Journal) everything(ctx context.Context, id string) ([]query.Event, jou
 		return nil, snapshot, err
 	}
 	return events, snapshot, nil
+}
+
+// importSnapshot stores a snapshot, and looks whether it is the one that the actor will recover from.
+func importSnapshot(ctx context.Context, id string, s journal.ActorSnapshot, to Target) error {
+	if err := to.SaveActorSnapshot(ctx, id, s); err != nil {
+		return err
+	}
+	there, _, err := to.LoadActorSnapshot(ctx, id)
+	if err != nil {
+		return err
+	}
+	if there.Index != s.Index || there.Type != s.Type || !bytes.Equal(there.Data, s.Data) {
+		return fmt.Errorf("%w: the target has another snapshot, at %d, and the provider's is at %d", journal.ErrSequenceConflict, there.Index, s.Index)
+	}
+	return nil
 }
 
 // compare reads back what was imported.

@@ -99,12 +99,13 @@ func (r *recoverer) Receive(c actor.Context) {
 
 func TestImportTellsWhatIsNotThere(t *testing.T) {
 	p := newTable()
-	for _, id := range []string{"good", "other", "ahead", "gone"} {
+	for _, id := range []string{"good", "other", "ahead", "gone", "snapshot"} {
 		persist(p, id, 0, id)
 		persist(p, id, 1, id)
 	}
 	p.PersistSnapshot("gone", 2, wrapperspb.String("state"))
 	p.DeleteEvents("gone", 1)
+	p.PersistSnapshot("snapshot", 1, wrapperspb.String("state"))
 	to := memory.New()
 	defer func() { require.NoError(t, to.Close()) }()
 	happened := func(id string, seq int64) query.Event {
@@ -116,18 +117,20 @@ func TestImportTellsWhatIsNotThere(t *testing.T) {
 	_, err := imported(t, p, to)
 	require.Error(t, err)
 	require.NoError(t, to.AppendEvent(t.Context(), happened("ahead", 3)))
+	require.NoError(t, to.SaveActorSnapshot(t.Context(), "snapshot", journal.ActorSnapshot{Index: 2, Type: "google.protobuf.StringValue"}))
 
 	report, err := imported(t, p, to)
-	require.ErrorContains(t, err, "3 of 4 ids")
+	require.ErrorContains(t, err, "4 of 5 ids")
 	require.Equal(t, 1, report.IDs)
 	failed := map[string]error{}
 	for _, f := range report.Failed {
 		failed[f.PersistenceID] = f.Err
 	}
-	require.Len(t, failed, 3)
+	require.Len(t, failed, 4)
 	require.ErrorIs(t, failed["other"], journal.ErrSequenceConflict)
 	require.ErrorIs(t, failed["ahead"], journal.ErrSequenceConflict)
 	require.ErrorIs(t, failed["gone"], adopt.ErrNoEvents)
+	require.ErrorIs(t, failed["snapshot"], journal.ErrSequenceConflict)
 }
 
 // What the last import before a move is asked: may the next outbox start at the end?
