@@ -50,6 +50,7 @@ type carrier struct {
 	*adopt.Journal
 	mu    sync.Mutex
 	feeds map[string]*adopt.Feed // the suite has outboxes of several names; the first has the journal's own feed
+	times map[[16]byte]time.Time // when an event was first appended: each try packs the same message
 }
 
 func newCarrier(t *testing.T, p *table) *carrier {
@@ -57,7 +58,7 @@ func newCarrier(t *testing.T, p *table) *carrier {
 	j, err := adopt.Wrap(p, func(context.Context) ([]string, error) { return p.ids(), nil })
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, j.Close()) })
-	return &carrier{Journal: j, feeds: make(map[string]*adopt.Feed)}
+	return &carrier{Journal: j, feeds: make(map[string]*adopt.Feed), times: make(map[[16]byte]time.Time)}
 }
 
 func (c *carrier) feed(key string) *adopt.Feed {
@@ -92,7 +93,7 @@ func (c *carrier) AppendEvent(ctx context.Context, e query.Event) error {
 	slices.Sort(tags)
 	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(&outboxv1.Event{
 		Uid: e.UID[:], Type: e.Type, ContentType: e.ContentType, Data: e.Data, Tags: slices.Compact(tags), Metadata: e.Metadata,
-		Time: timestamppb.New(time.Now().Truncate(time.Microsecond)), Offset: present(e.Data),
+		Time: timestamppb.New(c.firstTried(e.UID)), Offset: present(e.Data),
 	})
 	if err != nil {
 		return fmt.Errorf("%w: %w", journal.ErrNotEncodable, err)
@@ -110,6 +111,15 @@ func (c *carrier) AppendEvent(ctx context.Context, e query.Event) error {
 	}
 	_, err = c.LastSequenceNumber(context.WithoutCancel(ctx), e.PersistenceID)
 	return err
+}
+
+func (c *carrier) firstTried(uid [16]byte) time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.times[uid].IsZero() {
+		c.times[uid] = time.Now().Truncate(time.Microsecond)
+	}
+	return c.times[uid]
 }
 
 // present tells no bytes from none, which protobuf does not.

@@ -2,6 +2,8 @@ package adopt
 
 import (
 	"context"
+	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 
@@ -15,17 +17,21 @@ const deletesPerSave = 64
 // after its next snapshot.
 type deletes struct {
 	mu      sync.Mutex
-	waiting map[string]int64 // persistence id → sequence number through which it may be deleted
+	waiting map[string]deletion // by persistence id
 	running bool
 }
+
+// deletion is what is to be deleted of one id, and what has been, each through a sequence number.
+type deletion struct{ through, done int64 }
 
 func (d *deletes) add(id string, through int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.waiting == nil {
-		d.waiting = make(map[string]int64)
+		d.waiting = make(map[string]deletion)
 	}
-	d.waiting[id] = max(d.waiting[id], through)
+	w := d.waiting[id]
+	d.waiting[id] = deletion{through: max(w.through, through), done: w.done}
 }
 
 // start deletes what every outbox has saved past, unless that is being done; nobody waits for it. What fails is tried again
@@ -47,18 +53,23 @@ func (d *deletes) start(j *Journal) {
 
 func (d *deletes) run(j *Journal) {
 	d.mu.Lock()
-	ids := make(map[string]int64, min(len(d.waiting), deletesPerSave))
-	for id, through := range d.waiting {
-		if len(ids) == deletesPerSave {
-			break
-		}
-		ids[id] = through
-	}
+	waiting := maps.Clone(d.waiting)
 	d.mu.Unlock()
-	for id, through := range ids {
-		possible := min(through, j.savedThrough(id))
-		if possible <= 0 || j.locks.stuck(id) {
+	ctx, cancel := context.WithTimeout(context.Background(), j.callTimeout)
+	registered, err := j.registry.confirm(ctx, j)
+	cancel()
+	if err != nil {
+		j.log.Warn("events that actors have deleted stay for now", slog.Any("error", err))
+		return
+	}
+	begun := 0
+	for id, w := range waiting {
+		possible := min(w.through, j.savedThrough(id, len(registered)))
+		if possible <= w.done || j.locks.stuck(id) {
 			continue
+		}
+		if begun++; begun > deletesPerSave {
+			return
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), j.callTimeout)
 		err := j.call(ctx, id, func() error { j.state.DeleteEvents(id, int(possible)-1); return nil })
@@ -68,8 +79,10 @@ func (d *deletes) run(j *Journal) {
 			continue
 		}
 		d.mu.Lock()
-		if possible == through && d.waiting[id] == through {
+		if w = d.waiting[id]; possible == w.through {
 			delete(d.waiting, id)
+		} else {
+			d.waiting[id] = deletion{through: w.through, done: possible}
 		}
 		d.mu.Unlock()
 	}
@@ -77,10 +90,7 @@ func (d *deletes) run(j *Journal) {
 
 // savedThrough is the sequence number through which no outbox needs the id's events any more. The last event of all that was
 // settled stays: it is where the next look begins.
-func (j *Journal) savedThrough(id string) int64 {
-	j.registry.mu.Lock()
-	registered := j.registry.known.GetKeys()
-	j.registry.mu.Unlock()
+func (j *Journal) savedThrough(id string, registered int) int64 {
 	through, outboxes := int64(-1), 0
 	for _, f := range j.allFeeds() {
 		if n, ok := f.savedThrough(id); ok {
@@ -89,7 +99,7 @@ func (j *Journal) savedThrough(id string) int64 {
 			}
 		}
 	}
-	if outboxes == 0 || outboxes < len(registered) {
+	if outboxes == 0 || outboxes < registered {
 		return 0 // one that does not run here is asked for nothing, and needs everything
 	}
 	return through

@@ -29,5 +29,5 @@
 //	snapshot.go, record.go, registry.go   where an outbox keeps its offsets
 //	deletes.go    deletes that wait until outboxes are beyond them
 //	problem.go    what cannot be told by an error
-//	import.go     moving to another journal
+//	import.go, position.go   moving to another journal
 package adopt

@@ -47,6 +47,16 @@ func newFeed(j *Journal) *Feed {
 	}
 }
 
+// ownedKey is that of the outbox which has taken the feed, empty if none has.
+func (f *Feed) ownedKey() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.owned {
+		return ""
+	}
+	return f.key
+}
+
 // anew begins the numbering behind an offset. The caller has the lock.
 func (f *Feed) anew(x *index) {
 	f.index, f.bytes, f.consumed = x, 0, x.base

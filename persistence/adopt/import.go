@@ -1,9 +1,11 @@
 package adopt
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/asynkron/protoactor-go/persistence"
@@ -31,31 +33,50 @@ type Report struct {
 	// IDs is how many persistence ids were found and are now in the target, Events how many events they have there, and
 	// Snapshots how many of their actors' snapshots. All of them were compared.
 	IDs, Events, Snapshots int
+	// Unpublished is how many of the events an outbox over the provider had not recorded as published by then: held and parked
+	// ones, those that it has not found yet, or all of them if there is no outbox. While it is not 0, an outbox over the target
+	// that starts with what is written from then on would lose these.
+	Unpublished int
 	// Failed are the ids that are not, or not wholly, in the target.
 	Failed []Problem
 }
 
-// Import copies the events and the newest actors' snapshot of every persistence id to another journal. Sequence numbers are
-// kept, also those of streams whose first events were deleted. An event's uid is the same that an outbox over [Wrap] has
+// Import copies the events and the newest actors' snapshot of every persistence id to another journal: of those that the
+// application lists, and of those that outboxes have found besides. Sequence numbers are kept, also those of streams whose first events were deleted. An event's uid is the same that an outbox over [Wrap] has
 // published it with; what a provider does not have, tags and metadata, stays empty, and times are those of [WithTime] or of
 // the import.
 //
-// Nobody may write to the provider meanwhile, nor to the target. Import is safe to repeat, after a failure in the middle or
-// for what was written since: what is there is compared and passed over. It does not change the provider. An id that fails
-// does not keep it from going on with the others; the error then says how many have failed, and the report which ones and why.
+// Nobody else may write to the target. While actors still write to the provider, give the [Journal] that they use in its
+// place, without options: many providers must not be called for one id twice at a time. What is written meanwhile may be
+// missing in the target. Import is safe to repeat, after a failure in the middle or for what was written since: what is there
+// is compared and passed over. It does not change the provider. An id that fails does not keep it from going on with the others;
+// the error then says how many have failed, and the report which ones and why. One whose events are not those that an outbox has
+// found, under the same numbers, fails too.
 func Import(ctx context.Context, from persistence.Provider, ids IDs, to Target, opts ...Option) (Report, error) {
-	j, err := Wrap(from, ids, opts...)
-	if err != nil {
-		return Report{}, err
-	}
-	defer j.Close()
-	if to == nil {
+	j, ok := from.(*Journal)
+	switch {
+	case to == nil:
 		return Report{}, errors.New("adopt.Import: the target is nil")
+	case ok && ids == nil:
+		return Report{}, errors.New("adopt.Import: ids is nil")
+	case ok && len(opts) > 0:
+		return Report{}, errors.New("adopt.Import: options are for a provider, and this is a Journal, which has its own")
+	case !ok:
+		var err error
+		if j, err = Wrap(from, ids, opts...); err != nil {
+			return Report{}, err
+		}
+		defer j.Close()
 	}
-	all, err := j.list(ctx)
+	all, err := listed(ctx, ids)
 	if err != nil {
 		return Report{}, wrap("import", err)
 	}
+	known, err := j.positions(ctx)
+	if err != nil {
+		return Report{}, wrap("import: read what outboxes have saved", err)
+	}
+	all = append(slices.Clip(all), known.ids()...)
 	var r Report
 	seen := make(map[string]bool, len(all))
 	for _, id := range all {
@@ -63,7 +84,7 @@ func Import(ctx context.Context, from persistence.Provider, ids IDs, to Target, 
 			continue
 		}
 		seen[id] = true
-		if err := j.importID(ctx, id, to, &r); err != nil {
+		if err := j.importID(ctx, id, known, to, &r); err != nil {
 			if ctx.Err() != nil {
 				return r, wrap("import", ctx.Err())
 			}
@@ -77,7 +98,7 @@ func Import(ctx context.Context, from persistence.Provider, ids IDs, to Target, 
 	return r, nil
 }
 
-func (j *Journal) importID(ctx context.Context, id string, to Target, r *Report) error {
+func (j *Journal) importID(ctx context.Context, id string, known positions, to Target, r *Report) error {
 	if err := checkID(id); err != nil {
 		return err
 	}
@@ -87,6 +108,8 @@ func (j *Journal) importID(ctx context.Context, id string, to Target, r *Report)
 		return err
 	case len(events) == 0 && snapshot.Index > 0:
 		return ErrNoEvents
+	case known.check(id, events) != nil:
+		return known.check(id, events)
 	case len(events) == 0 && snapshot.Type == "":
 		return nil
 	}
@@ -101,13 +124,14 @@ func (j *Journal) importID(ctx context.Context, id string, to Target, r *Report)
 		return err
 	}
 	if snapshot.Type != "" {
-		if err := to.SaveActorSnapshot(ctx, id, snapshot); err != nil {
+		if err := importSnapshot(ctx, id, snapshot, to); err != nil {
 			return err
 		}
 		r.Snapshots++
 	}
 	r.IDs++
 	r.Events += len(events)
+	r.Unpublished += known.unpublished(id, events)
 	return nil
 }
 
@@ -129,6 +153,21 @@ func (j *Journal) everything(ctx context.Context, id string) ([]query.Event, jou
 		return nil, snapshot, err
 	}
 	return events, snapshot, nil
+}
+
+// importSnapshot stores a snapshot, and looks whether it is the one that the actor will recover from.
+func importSnapshot(ctx context.Context, id string, s journal.ActorSnapshot, to Target) error {
+	if err := to.SaveActorSnapshot(ctx, id, s); err != nil {
+		return err
+	}
+	there, _, err := to.LoadActorSnapshot(ctx, id)
+	if err != nil {
+		return err
+	}
+	if there.Index != s.Index || there.Type != s.Type || !bytes.Equal(there.Data, s.Data) {
+		return fmt.Errorf("%w: the target has another snapshot, at %d, and the provider's is at %d", journal.ErrSequenceConflict, there.Index, s.Index)
+	}
+	return nil
 }
 
 // compare reads back what was imported.

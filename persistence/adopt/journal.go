@@ -50,7 +50,7 @@ type Journal struct {
 
 	locks       idLocks
 	calls       calls
-	taken       taken
+	tries       tries
 	problems    problems
 	registry    registry
 	hidden      floors
@@ -158,10 +158,12 @@ func (j *Journal) PersistenceIDs(ctx context.Context, after string, limit int) (
 	return ids[:min(limit, len(ids))], nil
 }
 
-// list calls the application, whose code may panic.
-func (j *Journal) list(ctx context.Context) (ids []string, err error) {
+func (j *Journal) list(ctx context.Context) ([]string, error) { return listed(ctx, j.ids) }
+
+// listed calls the application, whose code may panic.
+func listed(ctx context.Context, of IDs) (ids []string, err error) {
 	err = guarded(func() (err error) {
-		ids, err = j.ids(ctx)
+		ids, err = of(ctx)
 		return err
 	})
 	if err != nil {

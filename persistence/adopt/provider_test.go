@@ -61,12 +61,20 @@ func (p *table) DeleteSnapshots(id string, inclusiveToIndex int) {
 func (p *table) GetEvents(id string, start, end int, callback func(any)) {
 	p.mu.Lock()
 	p.reads++
-	rows := maps.Clone(p.events[id])
-	p.mu.Unlock()
-	for _, i := range slices.Sorted(maps.Keys(rows)) {
+	var indexes []int
+	for i := range p.events[id] {
 		if i >= start && (end == 0 || i <= end) { // included, where the framework's own leaves it out
-			callback(proto.Clone(rows[i]))
+			indexes = append(indexes, i)
 		}
+	}
+	slices.Sort(indexes)
+	rows := make([]proto.Message, len(indexes))
+	for n, i := range indexes {
+		rows[n] = p.events[id][i]
+	}
+	p.mu.Unlock()
+	for _, row := range rows {
+		callback(proto.Clone(row))
 	}
 }
 

@@ -81,6 +81,20 @@ func (r *registry) add(ctx context.Context, j *Journal, key string) error {
 	return err
 }
 
+// confirm reads the registry anew, for other processes add outboxes to it, and returns its keys. Those of the outboxes that
+// run here are among them: where two processes wrote it at one time, one has lost its key.
+func (r *registry) confirm(ctx context.Context, j *Journal) ([]string, error) {
+	known, err := r.change(ctx, j, func(keys []string) []string {
+		for _, f := range j.allFeeds() {
+			if key := f.ownedKey(); key != "" && !slices.Contains(keys, key) {
+				keys = append(slices.Clone(keys), key)
+			}
+		}
+		return keys
+	})
+	return known.GetKeys(), err
+}
+
 func (r *registry) remove(ctx context.Context, j *Journal, key string) error {
 	_, err := r.change(ctx, j, func(keys []string) []string {
 		return slices.DeleteFunc(slices.Clone(keys), func(k string) bool { return k == key })

@@ -179,6 +179,7 @@ func (f *Feed) Unregister(ctx context.Context, key string) error {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		if f.key == key {
+			f.owned = false
 			f.saved = savedPositions{}
 			f.anew(newIndex(0))
 		}

@@ -46,51 +46,51 @@ func (j *Journal) append(ctx context.Context, e query.Event) error {
 			return err
 		}
 		defer j.persisted(e.PersistenceID, e.SequenceNumber)
+		last := j.tries.of(e.PersistenceID)
+		ours := last.uid == e.UID
 		switch {
-		case there: // an earlier try has succeeded
-		case j.taken.is(e): // an earlier try was taken, and is not shown yet
-			err = j.awaitStored(ctx, e, nil)
-		default:
-			err = guarded(func() error { j.state.PersistEvent(e.PersistenceID, int(e.SequenceNumber)-1, m); return nil })
-			if err == nil {
-				j.taken.add(e)
-			}
-			err = j.awaitStored(ctx, e, err)
+		case there && ours: // an earlier try has succeeded
+			return nil
+		case there:
+			return fmt.Errorf("%w: an equal event %d is stored, and somebody else has persisted it", journal.ErrSequenceConflict, e.SequenceNumber)
+		case ours && last.taken: // an earlier try was taken, and is not shown yet
+			return j.awaitStored(ctx, e, nil)
 		}
+		j.tries.set(e.PersistenceID, try{uid: e.UID})
+		err = guarded(func() error { j.state.PersistEvent(e.PersistenceID, int(e.SequenceNumber)-1, m); return nil })
 		if err == nil {
-			j.taken.remove(e)
+			j.tries.set(e.PersistenceID, try{uid: e.UID, taken: true})
 		}
-		return err
+		return j.awaitStored(ctx, e, err)
 	})
 }
 
-// taken are the events that the provider has taken without an error, and has not shown yet, by persistence id. They are not
-// given to it again: it may keep both.
-type taken struct {
+// tries are the events that were given to the provider last, by persistence id. A provider keeps no uid, so that nothing else
+// tells an event that an earlier try has stored from an equal one of another actor.
+type tries struct {
 	mu  sync.Mutex
-	all map[string][16]byte
+	all map[string]try
 }
 
-func (t *taken) is(e query.Event) bool {
+type try struct {
+	uid [16]byte
+	// taken: the provider has taken it without an error. It is not given to it again: it may keep both.
+	taken bool
+}
+
+func (t *tries) of(id string) try {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	uid, ok := t.all[e.PersistenceID]
-	return ok && uid == e.UID
+	return t.all[id]
 }
 
-func (t *taken) add(e query.Event) {
+func (t *tries) set(id string, last try) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.all == nil {
-		t.all = make(map[string][16]byte)
+		t.all = make(map[string]try)
 	}
-	t.all[e.PersistenceID] = e.UID
-}
-
-func (t *taken) remove(e query.Event) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	delete(t.all, e.PersistenceID)
+	t.all[id] = last
 }
 
 // hasAt reports whether the event is stored under its number, as the last one of its id. If another one is, or the one

@@ -250,3 +250,15 @@ func TestAnActorHearsOfAWriteThatWasSwallowed(t *testing.T) {
 	e.Tags, e.PersistenceID = nil, adopt.ReservedPrefix+"x"
 	require.ErrorIs(t, j.AppendEvent(t.Context(), e), query.ErrInvalidID)
 }
+
+// A provider keeps no uid: only this journal knows which events its own actors have tried to persist.
+func TestAnEqualEventOfAnotherActivationIsAConflict(t *testing.T) {
+	p := newTable()
+	first, second := open(t, p, nil), open(t, p, nil)
+	e := query.Event{PersistenceID: "a", SequenceNumber: 1, Type: "google.protobuf.StringValue", UID: [16]byte{1}}
+	require.NoError(t, first.AppendEvent(t.Context(), e))
+	require.NoError(t, first.AppendEvent(t.Context(), e), "the same once more")
+	e.UID = [16]byte{2}
+	require.ErrorIs(t, first.AppendEvent(t.Context(), e), journal.ErrSequenceConflict)
+	require.ErrorIs(t, second.AppendEvent(t.Context(), e), journal.ErrSequenceConflict)
+}
