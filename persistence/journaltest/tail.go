@@ -24,7 +24,7 @@ func tailWhileAppending(t *testing.T, s *subject) {
 // reader's Next would be missing.
 func (s *subject) follow(t *testing.T, writeTo, readFrom []Journal) {
 	t.Helper()
-	const writers, each, atMost = 8, 40, 2000 // more than each where the journal is so fast that readers had no time to look
+	const writers, each, atMost = 8, 40, 400 // more than each where the journal is so fast that readers had no time to look
 	readers := []struct {
 		name   string
 		filter query.Filter

@@ -122,7 +122,7 @@ func (l *Ledger) readStreams() {
 		st := c.queue[0]
 		c.queue = c.queue[1:]
 		st.wanted = false
-		if !st.held || st.reading != 0 || len(st.queue) > 0 || st.parking || st.stuck || (st.waits() && !st.probes()) {
+		if !st.held || st.reading != 0 || len(st.queue) > 0 || st.parking || st.stuck || l.now.Before(st.retryAt) || (st.waits() && !st.probes()) {
 			continue
 		}
 		st.active = true
