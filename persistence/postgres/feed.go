@@ -78,10 +78,13 @@ func (j *Journal) Events(ctx context.Context, after query.Offset, filter query.F
 func (j *Journal) readAll(ctx context.Context, conn *pgx.Conn, after int64, p *page) (query.Page, error) {
 	for {
 		v, blocked, err := j.viewFor(ctx, conn, after)
-		if err != nil || blocked {
-			return query.Page{Next: query.Offset(v.run(after).through)}, err
+		if err != nil {
+			return query.Page{}, err
 		}
 		r, more := v.run(after), false
+		if blocked && r.through == after {
+			return query.Page{Next: query.Offset(after)}, nil
+		}
 		err = j.query(ctx, conn, p, j.statements.feed, []any{after, p.rows()}, func(raw [][]byte) (bool, error) {
 			if !r.see(int64At(raw[colOrdering])) {
 				return true, nil // only to see how many are missing
@@ -113,7 +116,7 @@ func (j *Journal) readAll(ctx context.Context, conn *pgx.Conn, after int64, p *p
 // readSelected reads what is selected, up to where the journal is known to be complete before it begins to read.
 func (j *Journal) readSelected(ctx context.Context, conn *pgx.Conn, after int64, f selection, p *page) (query.Page, error) {
 	bound, more, err := j.complete(ctx, conn, after)
-	if err != nil || bound <= after {
+	if err != nil || bound == after {
 		return query.Page{Next: query.Offset(after)}, err
 	}
 	end := bound

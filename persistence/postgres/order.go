@@ -52,7 +52,7 @@ func (j *Journal) setBack(v view) {
 }
 
 // viewFor is the view for a read of everything after a number. It first looks who is at work if nothing is known yet, or if
-// the read would begin at a gap: blocked says that it would find nothing, without having read it all.
+// what is not known to be complete begins with a gap: blocked says that it still does. A read would fetch all that is beyond.
 func (j *Journal) viewFor(ctx context.Context, conn *pgx.Conn, after int64) (v view, blocked bool, err error) {
 	j.mu.Lock()
 	v = j.horizon.view()
@@ -131,10 +131,10 @@ func (j *Journal) noGap(r run) {
 func (j *Journal) complete(ctx context.Context, conn *pgx.Conn, after int64) (through int64, more bool, err error) {
 	for {
 		v, blocked, err := j.viewFor(ctx, conn, after)
-		if err != nil || blocked {
-			return v.run(after).through, false, err
-		}
 		r := v.run(after)
+		if err != nil || blocked {
+			return r.through, false, err
+		}
 		if r.through-after >= scanWindow {
 			return r.through, true, nil // enough to read
 		}
