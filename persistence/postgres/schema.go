@@ -127,13 +127,16 @@ type queryer interface {
 }
 
 func readMeta(ctx context.Context, q queryer, t tables) (m meta, err error) {
-	rows, err := q.Query(ctx, t.sql(`SELECT key, value FROM {{meta}}`))
-	if err != nil {
-		return meta{}, err
-	}
 	var key, value string
 	values := map[string]string{}
-	if _, err := pgx.ForEachRow(rows, []any{&key, &value}, func() error { values[key] = value; return nil }); err != nil {
+	rows, err := q.Query(ctx, t.sql(`SELECT key, value FROM {{meta}}`))
+	if err == nil {
+		_, err = pgx.ForEachRow(rows, []any{&key, &value}, func() error { values[key] = value; return nil })
+	}
+	switch {
+	case sqlState(err) == "42703": // undefined column
+		return meta{}, fmt.Errorf("%w: %w", ErrNotJournal, err)
+	case err != nil:
 		return meta{}, err
 	}
 	m.identity = values["identity"]

@@ -63,7 +63,10 @@ func serverAt(ctx context.Context, conn *pgx.Conn, t tables) (s server, err erro
 		Scan(&version, &encoding, &standby, &s.started, &s.system, &s.database, &user, &noTables, &noRights, &unsafeOrder)
 	switch {
 	case sqlState(err) == "42501": // insufficient privilege: names in a schema that may not be used cannot be looked up
-		return server{}, fmt.Errorf("%w: %w", &PrivilegeError{User: conn.Config().User, Missing: []string{"USAGE ON SCHEMA " + t.schema}}, err)
+		if whose := conn.QueryRow(ctx, "SELECT current_user::text", pgx.QueryExecModeExec).Scan(&user); whose != nil {
+			return server{}, whose
+		}
+		return server{}, fmt.Errorf("%w: %w", &PrivilegeError{User: user, Missing: []string{"USAGE ON SCHEMA " + t.schema}}, err)
 	case err != nil:
 		return server{}, err
 	case version < oldestServer:

@@ -325,7 +325,7 @@ func requireSame(t *testing.T, want, got []string, msgAndArgs ...any) {
 		require.True(t, missed[name], append([]any{fmt.Sprintf("%s was read twice, or out of nothing, as number %d: ", name, i) + msgAndArgs[0].(string)}, msgAndArgs[1:]...)...)
 		delete(missed, name)
 	}
-	require.Empty(t, len(missed), "events were missed")
+	require.Zero(t, len(missed), "events that were missed")
 	require.True(t, slices.Equal(want, got), "the order differs")
 }
 
