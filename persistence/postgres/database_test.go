@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"net"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -38,7 +40,7 @@ func admin(t testing.TB, statement string) {
 		}
 		t.Skipf("SKIPPED: there is no PostgreSQL server (OUTBOX_TEST_POSTGRES_URL, else 127.0.0.1:5432): %v", err)
 	}
-	defer conn.Close(ctx)
+	defer func() { _ = conn.Close(ctx) }()
 	_, err = conn.Exec(ctx, statement)
 	require.NoError(t, err, statement)
 }
@@ -103,4 +105,23 @@ func all(t testing.TB, j query.Journal) []query.Event {
 	page, err := j.Events(context.Background(), 0, query.Filter{}, query.Limits{Events: 100_000})
 	require.NoError(t, err)
 	return page.Events
+}
+
+// countingDialer counts what the server sends.
+type countingDialer struct{ read atomic.Int64 }
+
+func (d *countingDialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+	return countingConn{conn, &d.read}, err
+}
+
+type countingConn struct {
+	net.Conn
+	read *atomic.Int64
+}
+
+func (c countingConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.read.Add(int64(n))
+	return n, err
 }

@@ -24,3 +24,10 @@ func (j *Journal) BeginAppend(ctx context.Context, e query.Event) (pgx.Tx, error
 	}
 	return tx, call.err
 }
+
+// Waiting is how many appends wait for a transaction.
+func (j *Journal) Waiting() int {
+	j.appends.mu.Lock()
+	defer j.appends.mu.Unlock()
+	return len(j.appends.waiting)
+}

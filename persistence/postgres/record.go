@@ -24,10 +24,10 @@ const identityOfSQL = `(SELECT system_identifier FROM pg_control_system()) || '/
 			(SELECT oid::bigint FROM pg_database WHERE datname = current_database()) || '/' || (SELECT value FROM {{meta}} WHERE key = 'identity')`
 
 const (
-	// lockIDsSQL waits for the locks of ids, and names the journal. What is read afterwards is read by another statement,
-	// which sees what those who held the locks have committed.
-	lockIDsSQL = `SELECT count(pg_advisory_xact_lock(key)), ` + identityOfSQL + ` FROM unnest($1::bigint[]) AS key`
-	lockIDSQL  = `SELECT count(pg_advisory_xact_lock($1)), ` + identityOfSQL
+	// lockIDsSQL waits for the locks of ids, if this is the journal $2, and names the journal. What is read afterwards is read
+	// by another statement, which sees what those who held the locks have committed.
+	lockIDsSQL = `SELECT count(pg_advisory_xact_lock(key)), ` + identityOfSQL + ` FROM unnest($1::bigint[]) AS key WHERE ` + identityOfSQL + ` = $2::text`
+	lockIDSQL  = `SELECT count(pg_advisory_xact_lock(key)), ` + identityOfSQL + ` FROM (VALUES ($1::bigint)) AS ids (key) WHERE ` + identityOfSQL + ` = $2::text`
 
 	// lockFreeIDsSQL takes the locks that are free, and returns the others.
 	lockFreeIDsSQL = `SELECT key FROM set_config('lock_timeout', '200ms', true) AS s, unnest($1::bigint[]) AS key
@@ -84,7 +84,7 @@ func (j *Journal) AppendTx(ctx context.Context, tx pgx.Tx, records ...journal.Re
 		mode := execModeOf(tx.Conn().Config())
 		var locked int64
 		var identity string
-		if err := tx.QueryRow(ctx, j.statements.lockIDs, mode, keysOf(rows)).Scan(&locked, &identity); err != nil {
+		if err := tx.QueryRow(ctx, j.statements.lockIDs, mode, keysOf(rows), j.identity).Scan(&locked, &identity); err != nil {
 			return err
 		}
 		if identity != j.identity {
@@ -104,7 +104,7 @@ func (j *Journal) AppendSQLTx(ctx context.Context, tx *sql.Tx, records ...journa
 		for _, key := range keysOf(rows) {
 			var locked int64
 			var identity string
-			if err := tx.QueryRowContext(ctx, j.statements.lockID, key).Scan(&locked, &identity); err != nil {
+			if err := tx.QueryRowContext(ctx, j.statements.lockID, key, j.identity).Scan(&locked, &identity); err != nil {
 				return err
 			}
 			if identity != j.identity {

@@ -97,7 +97,7 @@ func (w *writer) transaction(ctx context.Context, do func(pgx.Tx) error) error {
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback(ctx)
+	defer func() { _ = tx.Rollback(ctx) }()
 	if w.random.IntN(3) == 0 { // an early xid
 		if _, err := tx.Exec(ctx, "SELECT pg_current_xact_id()"); err != nil {
 			return err
