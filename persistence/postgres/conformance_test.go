@@ -1,9 +1,9 @@
 package postgres_test
 
 import (
+	"fmt"
 	"testing"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/journaltest"
@@ -11,19 +11,23 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	pools := map[journaltest.Journal]*pgxpool.Pool{}
-	openOn := func(t *testing.T, pool *pgxpool.Pool) journaltest.Journal {
-		j := open(t, pool)
-		pools[j] = pool
+	// A schema for each case costs less than a database.
+	pool := connect(t, newDatabase(t, ""))
+	schemas := map[journaltest.Journal]postgres.Option{}
+	openIn := func(t *testing.T, schema postgres.Option) journaltest.Journal {
+		j := open(t, pool, schema)
+		schemas[j] = schema
 		return j
 	}
 	journaltest.Run(t, journaltest.Harness{
 		New: func(t *testing.T) journaltest.Journal {
-			return openOn(t, migrated(t))
+			schema := postgres.WithSchema(fmt.Sprintf("case %d", len(schemas)))
+			require.NoError(t, postgres.Migrate(t.Context(), pool, schema))
+			return openIn(t, schema)
 		},
 		Reopen: func(t *testing.T, j journaltest.Journal) journaltest.Journal {
 			require.NoError(t, j.(*postgres.Journal).Close())
-			return openOn(t, pools[j])
+			return openIn(t, schemas[j])
 		},
 		Capabilities: journaltest.Capabilities{
 			SnapshotStore: true, Notifier: true, PersistenceIDs: true, Pinger: true, TimeFinder: true, Closer: true,
