@@ -23,5 +23,6 @@
 //   - The server has to be a primary: see [ErrStandby]. The journal can be read only where it is written.
 //   - Whoever writes the column ordering himself (OVERRIDING SYSTEM VALUE, COPY with that column, values taken from the
 //     sequence earlier) breaks the order.
+//   - What another process appends does not wake this one's subscribers: it is found by polling.
 //   - The last event of each persistence id must stay: it says which sequence number comes next.
 package postgres

@@ -9,8 +9,9 @@ type subscribers struct {
 	fns  map[int]func()
 }
 
-// Subscribe has fn called after each append through this Journal, in the goroutine that appended. Appends of
-// other processes, and through another Journal on the same file, are not noticed. fn must not call cancel.
+// Subscribe has fn called after each append through this Journal, and again and again while a reader waits at a gap. What
+// other processes append, and transactions of the application unless they call Notify, is not noticed. fn must not call
+// cancel.
 func (j *Journal) Subscribe(fn func()) (cancel func()) {
 	return j.subscribers.add(fn)
 }
