@@ -1,0 +1,28 @@
+// Package postgres is the journal for production: events and snapshots of persistent actors in a PostgreSQL database,
+// served as a feed in which no late commit is missed, with the snapshots of the outboxes that read it.
+//
+// It owns its tables, and their migrations: [Migrate] makes them, [MigrationSQL] prints how. [Open] gives a [Journal], which
+// is a Proto.Actor persistence provider and a query.Journal in one, over a pgx pool that stays the caller's.
+//
+// It promises that an append that returned nil was committed by the server, and that a reader of the feed never passes an
+// event that commits later, whatever its filter: see below. It promises this for every program that writes to the table
+// journal by INSERT or COPY without naming the column ordering, also without this package.
+//
+// # Order
+//
+// An offset is taken before its transaction commits, so that a lower one can become visible behind a greater one. Readers
+// wait where an offset is missing, until it is there or is proven never to come: when all transactions that held a lock on the
+// table, as each writer does, have ended (horizon.go). They do not wait for transactions that write to other tables, nor by
+// a clock. [Journal.Gap] shows where and since when they wait.
+//
+// # Limits
+//
+//   - One transaction that writes to the table journal and stays open, even if only to update it, holds back what was
+//     appended after it began, and a program that starts meanwhile the history behind rolled back transactions, until it
+//     ends.
+//   - The server has to be a primary: see [ErrStandby]. The journal can be read only where it is written.
+//   - Whoever writes the column ordering himself (OVERRIDING SYSTEM VALUE, COPY with that column, values taken from the
+//     sequence earlier) breaks the order.
+//   - What another process appends does not wake this one's subscribers: it is found by polling.
+//   - The last event of each persistence id must stay: it says which sequence number comes next.
+package postgres

@@ -1,0 +1,166 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/protoactor-contrib/protoactor-outbox/persistence/journal"
+	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
+)
+
+var (
+	// ErrNotMigrated says that there is no journal at that place in the database. [Migrate] makes one.
+	ErrNotMigrated = errors.New("there is no journal: call postgres.Migrate, or run what postgres.MigrationSQL returns")
+
+	// ErrNotJournal says that there are tables with the journal's names that were not made by this package.
+	ErrNotJournal = errors.New("its tables were not made by this package: choose others with WithSchema or WithTablePrefix")
+
+	// ErrStandby says that the server is a standby. It neither takes appends nor shows who is at work on the primary, so
+	// that no reader could know what is still to come. Where the connection string names several hosts, give it
+	// target_session_attrs=read-write. An open journal goes on once it reaches a primary again.
+	ErrStandby = errors.New("the server is a standby: connect to the primary")
+
+	// ErrUnsafeOrder says that the database would not give the feed an order in which readers miss nothing.
+	ErrUnsafeOrder = errors.New("readers could miss events")
+)
+
+// SchemaError says that the journal's schema is of a version that this version of the package cannot work with.
+type SchemaError struct {
+	Journal string
+	// Found is the schema's version, and OldestReader the oldest one that a program may know to work with it. Known is the
+	// version that this program knows.
+	Found, OldestReader, Known int
+}
+
+func (e *SchemaError) Error() string {
+	if e.Found < e.Known {
+		return fmt.Sprintf("the journal %s has schema version %d, but this program needs version %d: call postgres.Migrate first",
+			e.Journal, e.Found, e.Known)
+	}
+	return fmt.Sprintf("the journal %s has schema version %d, which needs a program that knows version %d, but this one knows version %d: "+
+		"run a program built with a newer %s", e.Journal, e.Found, e.OldestReader, e.Known, "github.com/protoactor-contrib/protoactor-outbox/persistence/postgres")
+}
+
+// PrivilegeError says which privileges the user of the connection lacks.
+type PrivilegeError struct {
+	User string
+	// Missing are privileges as GRANT takes them, such as `SELECT ON "outbox"."journal"`.
+	Missing []string
+}
+
+func (e *PrivilegeError) Error() string {
+	grants := make([]string, len(e.Missing))
+	for i, p := range e.Missing {
+		grants[i] = fmt.Sprintf("GRANT %s TO %q;", p, e.User)
+	}
+	return "privileges are missing: run " + strings.Join(grants, " ")
+}
+
+// DamagedEventError says that the row of an event was changed by another program, and cannot be read. Nothing that comes
+// after it is read before it was mended: a reader that went on would miss it without a word.
+type DamagedEventError struct {
+	PersistenceID  string
+	SequenceNumber int64
+	Offset         query.Offset
+	// Err says what is wrong with it.
+	Err error
+}
+
+func (e *DamagedEventError) Error() string {
+	return fmt.Sprintf("event %d of %q, at offset %d, is damaged: %v: repair its row in the table journal, or restore a backup",
+		e.SequenceNumber, e.PersistenceID, e.Offset, e.Err)
+}
+
+// Unwrap returns what is wrong.
+func (e *DamagedEventError) Unwrap() error { return e.Err }
+
+// wrap says what was being done, and in which journal.
+func (j *Journal) wrap(op string, err error) error {
+	return fmt.Errorf("journal %s: %s: %w", j.tables.name, op, withoutCredentials(err))
+}
+
+// operation names what is about to be done to a valid id, for [Journal.wrap]. With an invalid id the error is done.
+func (j *Journal) operation(what, id string) (op string, err error) {
+	if err := query.ValidateID(id); err != nil {
+		return "", j.wrap(what, err)
+	}
+	return what + " of " + strconv.Quote(id), nil
+}
+
+// isAnswer reports whether err is what a statement found out, as opposed to a failure to find out.
+func isAnswer(err error) bool {
+	return journal.IsFinal(err) || errors.Is(err, query.ErrFenced) || errors.Is(err, query.ErrStaleIndex)
+}
+
+// sqlState returns the SQLSTATE of the server's error, "" for another one.
+func sqlState(err error) string {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return e.Code
+	}
+	return ""
+}
+
+// isBusy reports whether the statement failed, and changed nothing, because somebody else was at work on the same.
+func isBusy(err error) bool {
+	switch sqlState(err) {
+	case "55P03", "40P01", "40001": // lock not available, deadlock, serialization failure
+		return true
+	}
+	return false
+}
+
+// isShutdown reports whether the server, or its administrator, has ended the connection. That can be after the commit.
+func isShutdown(err error) bool {
+	state := sqlState(err)
+	return strings.HasPrefix(state, "57P") || strings.HasPrefix(state, "08")
+}
+
+// isAboutData reports whether the server has refused what was to be stored, rather than being unable to store it now.
+func isAboutData(err error) bool {
+	state := sqlState(err)
+	return strings.HasPrefix(state, "22") || strings.HasPrefix(state, "23") || state == "54000" // too large for an index
+}
+
+// connectError is why no connection could be had. What the driver says names the user, the host and the database, and
+// what it wraps has the password in it.
+type connectError struct {
+	text  string
+	cause error // of what may be shown
+}
+
+func (e *connectError) Error() string { return "connect to the server: " + e.text }
+func (e *connectError) Unwrap() error { return e.cause }
+
+// withoutCredentials replaces errors that could lead to credentials.
+func withoutCredentials(err error) error {
+	connect, isConnect := errors.AsType[*pgconn.ConnectError](err)
+	parse, isParse := errors.AsType[*pgconn.ParseConfigError](err)
+	switch {
+	case isParse && parse != nil:
+		return &connectError{text: "the configuration cannot be read"}
+	case !isConnect || connect == nil:
+		return err
+	}
+	if server, ok := errors.AsType[*pgconn.PgError](err); ok {
+		if strings.HasPrefix(server.Code, "28") {
+			return &connectError{text: "the server does not let this user in (SQLSTATE " + server.Code + ")"}
+		}
+		return &connectError{text: server.Error(), cause: server}
+	}
+	for _, known := range []error{context.Canceled, context.DeadlineExceeded, io.EOF, io.ErrUnexpectedEOF} {
+		if errors.Is(err, known) {
+			return &connectError{text: known.Error(), cause: known}
+		}
+	}
+	if dial, ok := errors.AsType[*net.OpError](err); ok {
+		return &connectError{text: fmt.Sprintf("%s: %v", dial.Op, dial.Err)}
+	}
+	return &connectError{text: "no connection could be had"}
+}
