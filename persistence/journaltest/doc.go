@@ -50,4 +50,6 @@
 //	provider           Proto.Actor's interface: indexes, snapshots, typed panics                no ForeignProvider
 //	unknown types      what a program cannot decode is read raw, and fails an actor's recovery
 //	persistent actor   an actor is what it was: after a stop, a restart, a snapshot
+//
+// [RunImport] is for journals that streams can be moved to with their numbers, journal.Importer, and is called beside Run.
 package journaltest
