@@ -94,16 +94,15 @@ var recordCases = []testCase{
 		require.ErrorIs(t, err, context.Canceled)
 		require.Empty(t, s.all(t))
 	}},
-	{"are refused by a closed journal", closer, func(t *testing.T, s *subject) {
+	{"are refused by a closed journal", appender, func(t *testing.T, s *subject) {
+		s.skipUnless(t, closer)
 		a := s.appender()
 		require.NoError(t, s.close())
 		_, err := a.Append(s.ctx, newRecord("a", 1))
 		require.ErrorIs(t, err, query.ErrClosed)
 	}},
 	{"wake subscribers", appender, func(t *testing.T, s *subject) {
-		if why := s.h.lacks(notifier); why != "" {
-			t.Skip(why)
-		}
+		s.skipUnless(t, notifier)
 		a, sub := s.appender(), s.subscribe(t)
 		for range 3 {
 			_, err := a.Append(s.ctx, newRecord("a", 1))
@@ -166,6 +165,14 @@ func manyRecorders(t *testing.T, s *subject) {
 func newRecord(id string, n int) journal.Record {
 	return journal.Record{
 		PersistenceID: id, Type: "shop.v1.Changed", ContentType: "application/json", Data: fmt.Appendf(nil, `{"change":%d}`, n),
+	}
+}
+
+// skipUnless is for cases that need more than one thing.
+func (s *subject) skipUnless(t *testing.T, n need) {
+	t.Helper()
+	if why := s.h.lacks(n); why != "" {
+		t.Skip(why)
 	}
 }
 
