@@ -141,14 +141,14 @@ func TestTicksDoNotPileUpBehindASlowMailbox(t *testing.T) {
 		j, s := memory.New(), &sink{}
 		system := testkit.NewActorSystem(t)
 		ticks := &counting{root: system.Root}
-		var handled int
+		var handled atomic.Int64
 		slow := outbox.WithPropsOptions(actor.WithReceiverMiddleware(func(next actor.ReceiverFunc) actor.ReceiverFunc {
 			return func(c actor.ReceiverContext, env *actor.MessageEnvelope) {
 				if user(env.Message) {
 					pass(50 * time.Millisecond)
 				}
 				if fmt.Sprintf("%T", env.Message) == "outbox.tick" {
-					handled++
+					handled.Add(1)
 					ticks.waiting.Add(-1)
 				}
 				next(c, env)
@@ -160,7 +160,7 @@ func TestTicksDoNotPileUpBehindASlowMailbox(t *testing.T) {
 			pass(10 * time.Millisecond)
 		}
 		o.flush(t)
-		require.Greater(t, handled, 10)
+		require.Greater(t, handled.Load(), int64(10))
 		require.EqualValues(t, 2, ticks.most.Load(), "a tick, and the spare one")
 	})
 }
