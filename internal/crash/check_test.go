@@ -55,6 +55,9 @@ func checkRepeated(t *testing.T, lives []*life, receipts []receipt) {
 		before, repeated := latest[r.event]
 		// A request may be handled after its sender's end, and then seems to come from the past.
 		if latest[r.event] = max(before, r.life); repeated && before == r.life {
+			if r.life < len(lives) {
+				lives[r.life].within++
+			}
 			continue // a repetition within a life is not the crash's
 		}
 		if r.life < len(lives) {
@@ -70,11 +73,23 @@ func checkRepeated(t *testing.T, lives []*life, receipts []receipt) {
 	}
 }
 
-// checkSaved: offsets that were said to be saved are in the file, those whose saving had not begun are not. It tells
-// which of the two became of those that the kill has hit.
-func checkSaved(t *testing.T, l *life) string {
+// checkUndisturbed: no life has repeated what it had delivered itself, whatever happened to the server, and where nothing did,
+// the journal could be opened.
+func checkUndisturbed(t *testing.T, lives []*life) {
 	t.Helper()
-	begun, saved, stored := l.last(crash.SaveBegins), l.last(crash.Saved), savedIndex(t, l.job.Journal)
+	for _, l := range lives {
+		require.Zero(t, l.within, "life %d, %s, repeated events that it had delivered itself", l.job.Life, l.name)
+		if !l.disturbed {
+			require.Zero(t, times(l.steps, crash.OpenFailed), "life %d could not open the journal: %v", l.job.Life, l.steps[:min(5, len(l.steps))])
+		}
+	}
+}
+
+// checkSaved: offsets that were said to be saved are in the journal, those whose saving had not begun are not. It tells
+// which of the two became of those that the kill has hit.
+func checkSaved(t *testing.T, l *life, stored int64) string {
+	t.Helper()
+	begun, saved := l.last(crash.SaveBegins), l.last(crash.Saved)
 	require.GreaterOrEqual(t, stored, saved, "lost: offsets that were saved")
 	require.LessOrEqual(t, stored, begun)
 	if l.job.WaitAt == crash.SaveBegins {

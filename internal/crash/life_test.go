@@ -1,8 +1,8 @@
 package crash_test
 
 import (
+	"fmt"
 	"math/rand/v2"
-	"slices"
 	"testing"
 	"time"
 
@@ -12,10 +12,11 @@ import (
 // life is one worker process, from its start to its kill.
 type life struct {
 	moment
-	job   crash.Job
-	nth   int
-	pause time.Duration
-	slow  time.Duration
+	outage outage
+	job    crash.Job
+	nth    int
+	pause  time.Duration
+	slow   time.Duration
 
 	acks  []crash.Ack
 	steps []crash.Step
@@ -23,16 +24,32 @@ type life struct {
 	received int
 	// again counts those of them that a later life delivered once more.
 	again int
+	// within counts the deliveries of an event that this very life had delivered before.
+	within int
+
+	// disturbed: the server was down in this life, or its connections were ended.
+	disturbed bool
+	// For those with an outage: what was under way when it struck, how long the server was down, and how long the worker
+	// took afterwards to write, publish and save again.
+	struck []underway
+	down   time.Duration
+	healed time.Duration
+
 	// left says how the kill has left what it was to hit: the offsets or the file.
 	left string
 }
 
-// draw plans a life.
-func draw(random *rand.Rand, m moment, file string, number int) *life {
+// underway counts what a worker is in the middle of.
+type underway struct{ appends, saves int }
+
+func (u underway) String() string { return fmt.Sprintf("%d appends and %d saves", u.appends, u.saves) }
+
+// draw plans a life. Where the server may be down, an append may fail.
+func draw(random *rand.Rand, m moment, o outage, journal string, number int) *life {
 	l := &life{
-		moment: m,
+		moment: m, outage: o,
 		// A small MaxUnsaved is where the bound bites, and saves are many; a slow world has more in the air.
-		job:   crash.Job{Journal: file, Life: number, MaxUnsaved: pick(random, 16, 64, 256)},
+		job:   crash.Job{Journal: journal, Life: number, MaxUnsaved: pick(random, 16, 64, 256)},
 		slow:  pick(random, 0, 20*time.Millisecond, 80*time.Millisecond),
 		pause: time.Duration(random.Int64N(int64(m.pause))),
 	}
@@ -70,26 +87,35 @@ func (l *life) hit() bool {
 	if l.begins == "" {
 		return true
 	}
-	open := 0
-	for _, s := range l.steps {
-		switch s.Place {
-		case l.begins:
-			open++
-		case l.ended:
-			open--
-		}
-	}
-	return open > 0
+	return unended(l.steps, l.begins, l.ended, l.failed) > 0
 }
 
-// cameTo reports whether the worker has come to a place.
-func (l *life) cameTo(place crash.Place) bool {
-	return slices.ContainsFunc(l.steps, func(s crash.Step) bool { return s.Place == place })
+// unended counts what has begun and has neither ended nor failed.
+func unended(steps []crash.Step, begins, ended, failed crash.Place) (n int) {
+	for _, s := range steps {
+		switch s.Place {
+		case begins:
+			n++
+		case ended, failed:
+			n--
+		}
+	}
+	return n
+}
+
+// times counts the visits of a place.
+func times(steps []crash.Step, place crash.Place) (n int) {
+	for _, s := range steps {
+		if s.Place == place {
+			n++
+		}
+	}
+	return n
 }
 
 // mayRepeat is how many of the events that it delivered later lives may deliver again.
 func (l *life) mayRepeat() int {
-	if l.cameTo(crash.Drained) {
+	if times(l.steps, crash.Drained) > 0 {
 		return 0 // a drain has saved what it has published, and nothing was published after it
 	}
 	return l.job.MaxUnsaved

@@ -19,39 +19,41 @@ type moment struct {
 	pause time.Duration
 	// prepare adds to the job; nil: nothing.
 	prepare func(*crash.Job, *rand.Rand)
-	// begins and ended are the places between which the kill is meant to hit; "" where there are none.
-	begins, ended crash.Place
+	// begins, and ended or failed, are the places between which the kill is meant to hit; "" where there are none.
+	begins, ended, failed crash.Place
 }
 
 // received is a place of the world's: the worker's first event has arrived there.
 const received crash.Place = "received"
 
-// opening is the first moment in the life of a journal: while the file is made, which takes some time.
+// opening is the first moment in the life of a journal: while it is made, which takes some time.
 func opening(takes time.Duration) moment {
 	return moment{
-		name: "making the file (its migration)", place: crash.Opening, times: 1, pause: takes,
-		begins: crash.Opening, ended: crash.Opened,
+		name: "making the journal (its migration)", place: crash.Opening, times: 1, pause: takes,
+		begins: crash.Opening, ended: crash.Opened, failed: crash.OpenFailed,
 	}
 }
 
-// moments are all others: those of a worker whose file was made.
+var atAnyTime = moment{name: "at any time", place: crash.Opened, times: 1, pause: time.Second}
+
+// moments are all others: those of a worker whose journal was made.
 var moments = []moment{
 	{name: "at the start", pause: 300 * time.Millisecond},
-	{name: "at any time", place: crash.Opened, times: 1, pause: time.Second},
+	atAnyTime,
 	{name: "just recovered", place: crash.Acquired, times: 1, pause: 20 * time.Millisecond},
 	{name: "first published", place: received, times: 1, pause: 20 * time.Millisecond},
 	{
 		name: "in an append", place: crash.AppendBegins, times: 40, pause: 2 * time.Millisecond,
-		begins: crash.AppendBegins, ended: crash.Appended,
+		begins: crash.AppendBegins, ended: crash.Appended, failed: crash.AppendFailed,
 	},
 	{name: "after an append", place: crash.Appended, times: 20, waits: true, pause: 10 * time.Millisecond},
 	{
 		name: "before a save", place: crash.SaveBegins, times: 2, waits: true, pause: 150 * time.Millisecond,
-		prepare: savingOften, begins: crash.SaveBegins, ended: crash.Saved,
+		prepare: savingOften, begins: crash.SaveBegins, ended: crash.Saved, failed: crash.SaveFailed,
 	},
 	{
 		name: "in a save", place: crash.SaveBegins, times: 2, pause: 10 * time.Millisecond,
-		prepare: savingOften, begins: crash.SaveBegins, ended: crash.Saved,
+		prepare: savingOften, begins: crash.SaveBegins, ended: crash.Saved, failed: crash.SaveFailed,
 	},
 	{
 		name: "after a save", place: crash.Saved, times: 2, waits: true, pause: 150 * time.Millisecond,
@@ -60,12 +62,12 @@ var moments = []moment{
 	{
 		name: "in a drain, at rest", place: crash.DrainBegins, times: 1, pause: 40 * time.Millisecond,
 		prepare: func(job *crash.Job, random *rand.Rand) { draining(job, random); stuck(job, random); job.Rest = true },
-		begins:  crash.DrainBegins, ended: crash.Drained,
+		begins:  crash.DrainBegins, ended: crash.Drained, failed: crash.DrainFailed,
 	},
 	{
 		name: "in a drain, writing", place: crash.DrainBegins, times: 1, pause: 40 * time.Millisecond,
 		prepare: func(job *crash.Job, random *rand.Rand) { draining(job, random); stuck(job, random) },
-		begins:  crash.DrainBegins, ended: crash.Drained,
+		begins:  crash.DrainBegins, ended: crash.Drained, failed: crash.DrainFailed,
 	},
 	{
 		name: "after a drain", place: crash.Drained, times: 1, pause: 40 * time.Millisecond,

@@ -3,6 +3,7 @@ package crash
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -55,7 +56,7 @@ func (r *reporter) write(what Report) error {
 
 // at reports a step and, if that is where the job says so, waits for the end.
 func (r *reporter) at(ctx context.Context, place Place, number int64) error {
-	if waits, err := r.visit(Step{place, number}); err != nil || !waits {
+	if waits, err := r.visit(Step{Place: place, Number: number}); err != nil || !waits {
 		return err
 	}
 	close(r.waiting)
@@ -84,12 +85,12 @@ func (r *reporter) visit(s Step) (waits bool, err error) {
 }
 
 // around reports a step before and a step after what a function does.
-func (r *reporter) around(ctx context.Context, begins, ended Place, number int64, do func() error) error {
-	if err := r.at(ctx, begins, number); err != nil {
+func (r *reporter) around(ctx context.Context, what action, number int64, do func() error) error {
+	if err := r.at(ctx, what.begins, number); err != nil {
 		return err
 	}
 	if err := do(); err != nil {
-		return err
+		return errors.Join(err, r.report(Report{Step: &Step{what.failed, number, err.Error()}}))
 	}
-	return r.at(ctx, ended, number)
+	return r.at(ctx, what.ended, number)
 }

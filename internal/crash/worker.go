@@ -12,7 +12,6 @@ import (
 	"github.com/protoactor-contrib/protoactor-outbox/actor/publisher"
 	"github.com/protoactor-contrib/protoactor-outbox/actor/publisher/webhook"
 	"github.com/protoactor-contrib/protoactor-outbox/outbox"
-	"github.com/protoactor-contrib/protoactor-outbox/persistence/sqlite"
 )
 
 const (
@@ -23,6 +22,9 @@ const (
 	// finishTimeout bounds the publishing of all that is left, drainTimeout a drain.
 	finishTimeout = 2 * time.Minute
 	drainTimeout  = 10 * time.Second
+
+	// windowBytes is more than a window of that many events takes up.
+	windowBytes = 32 << 20
 )
 
 // Work is a worker process: persistent actors, writers that have them persist events, and an outbox. It reports to out
@@ -30,22 +32,22 @@ const (
 // from going on.
 func Work(ctx context.Context, job Job, out io.Writer) (err error) {
 	r := newReporter(out, job)
-	var file *sqlite.Journal
-	err = r.around(ctx, Opening, Opened, 0, func() (err error) {
-		file, err = sqlite.Open(ctx, job.Journal)
-		return err
-	})
+	s, err := openStore(ctx, r)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	j := watched{file, r}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	j := watched{s, r}
 	hook, err := webhook.New(job.URL)
 	if err != nil {
 		return err
 	}
 	defer hook.Close()
-	props, err := outbox.Props(outboxName, j, publisher.Props(hook), outbox.WithMaxUnsaved(job.MaxUnsaved))
+	options := []outbox.Option{outbox.WithMaxUnsaved(job.MaxUnsaved)}
+	if job.Window > 0 {
+		options = append(options, outbox.WithWindow(job.Window, windowBytes))
+	}
+	props, err := outbox.Props(outboxName, j, publisher.Props(hook), options...)
 	if err != nil {
 		return err
 	}
@@ -86,7 +88,7 @@ func live(ctx context.Context, client *outbox.Client, w *writing) error {
 				return err
 			}
 		}
-		err := w.reporter.around(ctx, DrainBegins, Drained, 0, func() error { return client.Drain(ctx, drainTimeout) })
+		err := w.reporter.around(ctx, drains, 0, func() error { return client.Drain(ctx, drainTimeout) })
 		if err != nil {
 			return fmt.Errorf("drain: %w", err)
 		}

@@ -51,7 +51,7 @@ type worker struct {
 	acks   []crash.Ack
 	steps  []crash.Step
 	failed error
-	news   chan struct{} // has room for one: there are new steps
+	news   chan struct{} // has room for one: there are new reports
 }
 
 func startWorker(t *testing.T, job crash.Job) *worker {
@@ -92,10 +92,10 @@ func (w *worker) hear(reports *json.Decoder) bool {
 		w.acks = append(w.acks, *r.Ack)
 	case r.Step != nil:
 		w.steps = append(w.steps, *r.Step)
-		select {
-		case w.news <- struct{}{}:
-		default:
-		}
+	}
+	select {
+	case w.news <- struct{}{}:
+	default:
 	}
 	return true
 }
@@ -106,8 +106,7 @@ const patience = 30 * time.Second
 // comesTo waits until the worker has come to a place for the nth time after another; after "", its start.
 func (w *worker) comesTo(t *testing.T, place crash.Place, nth int, after crash.Place) {
 	t.Helper()
-	for {
-		w.mu.Lock()
+	w.until(t, fmt.Sprintf("come to %q for the %d. time", place, nth), func() bool {
 		times := 0
 		for _, s := range w.steps {
 			switch s.Place {
@@ -117,11 +116,47 @@ func (w *worker) comesTo(t *testing.T, place crash.Place, nth int, after crash.P
 				times++
 			}
 		}
+		return times >= nth
+	})
+}
+
+// acknowledges waits for a write that is acknowledged from now on.
+func (w *worker) acknowledges(t *testing.T) {
+	t.Helper()
+	w.mu.Lock()
+	before := len(w.acks)
+	w.mu.Unlock()
+	w.until(t, "write", func() bool { return len(w.acks) > before })
+}
+
+// times is how often the worker has come to a place so far.
+func (w *worker) times(place crash.Place) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return times(w.steps, place)
+}
+
+// underway is what the worker is in the middle of.
+func (w *worker) underway() underway {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return underway{
+		appends: unended(w.steps, crash.AppendBegins, crash.Appended, crash.AppendFailed),
+		saves:   unended(w.steps, crash.SaveBegins, crash.Saved, crash.SaveFailed),
+	}
+}
+
+// until waits for a condition on what the worker has reported, which is evaluated under the lock.
+func (w *worker) until(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	for {
+		w.mu.Lock()
+		met := condition()
 		w.mu.Unlock()
-		if times >= nth {
+		if met {
 			return
 		}
-		w.within(t, w.news, fmt.Sprintf("come to %q for the %d. time", place, nth))
+		w.within(t, w.news, what)
 	}
 }
 
@@ -149,6 +184,12 @@ func (w *worker) end() string {
 func (w *worker) kill(t *testing.T) ([]crash.Ack, []crash.Step) {
 	t.Helper()
 	require.NoError(t, w.cmd.Process.Kill(), "it has ended before: %s", &w.stderr)
+	return w.killed(t)
+}
+
+// killed is kill for a worker that the signal was sent to.
+func (w *worker) killed(t *testing.T) ([]crash.Ack, []crash.Step) {
+	t.Helper()
 	<-w.read
 	_ = w.cmd.Wait()
 	require.Equal(t, -1, w.cmd.ProcessState.ExitCode(), "it has ended by itself: %s", &w.stderr)

@@ -47,6 +47,9 @@ type visit struct {
 	// first is closed at the first receipt.
 	first chan struct{}
 	once  sync.Once
+	// more is closed when as many more are received as are missing.
+	missing int
+	more    chan struct{}
 }
 
 func newWorld(t *testing.T) *world {
@@ -88,6 +91,18 @@ func (w *world) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
 	}
 	w.receipts = append(w.receipts, got)
 	v.once.Do(func() { close(v.first) })
+	if v.missing--; v.missing == 0 {
+		close(v.more)
+	}
+}
+
+// receives returns a channel that is closed when a life has delivered n more events.
+func (w *world) receives(life, n int) <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	v := w.visits[life]
+	v.missing, v.more = n, make(chan struct{})
+	return v.more
 }
 
 func (w *world) visit(life int) *visit {

@@ -2,6 +2,7 @@ package crash
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -18,8 +19,10 @@ const (
 	entities = 24
 	writers  = 8
 
-	// answerTimeout bounds one write.
+	// answerTimeout bounds one write where none may fail. Where one may, its writer waits for answerMargin more than the
+	// append may take.
 	answerTimeout = 30 * time.Second
+	answerMargin  = 2 * time.Second
 )
 
 // writing is what the application does: its writers have entities persist events, as fast as they can.
@@ -36,7 +39,11 @@ type writing struct {
 
 func newWriting(root *actor.RootContext, store journal.Store, r *reporter) (*writing, error) {
 	w := &writing{root: root, reporter: r, enough: make(chan struct{}), missing: r.job.DrainAfter}
-	props := actor.PropsFromProducer(newEntity, actor.WithReceiverMiddleware(journal.Using(store)))
+	var options []journal.UsingOption
+	if r.job.GiveUpAfter > 0 {
+		options = append(options, journal.WithRetryFor(r.job.GiveUpAfter))
+	}
+	props := actor.PropsFromProducer(newEntity, actor.WithReceiverMiddleware(journal.Using(store, options...)))
 	for i := range entities {
 		pid, err := root.SpawnNamed(props, fmt.Sprintf("entity-%d", i))
 		if err != nil {
@@ -71,10 +78,16 @@ func (w *writing) start(ctx context.Context, failed func(error)) (rested <-chan 
 // write has entities, at random, persist payloads that occur only once.
 func (w *writing) write(ctx context.Context, name string) error {
 	for n := 1; ctx.Err() == nil; n++ {
-		if _, err := w.persist(fmt.Sprintf("%s.%d", name, n)); err != nil {
+		switch _, err := w.persist(fmt.Sprintf("%s.%d", name, n)); {
+		case errors.Is(err, actor.ErrTimeout) && w.reporter.job.GiveUpAfter > 0:
+			if err := w.reporter.at(ctx, GivenUp, 0); err != nil {
+				return err
+			}
+		case err != nil:
 			return err
+		default:
+			w.count()
 		}
-		w.count()
 	}
 	return nil
 }
@@ -82,7 +95,11 @@ func (w *writing) write(ctx context.Context, name string) error {
 // persist has some entity persist a payload, and reports the answer.
 func (w *writing) persist(payload string) (Ack, error) {
 	entity := w.entities[rand.IntN(len(w.entities))]
-	answer, err := w.root.RequestFuture(entity, &persist{payload}, answerTimeout).Result()
+	timeout := answerTimeout
+	if d := w.reporter.job.GiveUpAfter; d > 0 {
+		timeout = d + answerMargin
+	}
+	answer, err := w.root.RequestFuture(entity, &persist{payload}, timeout).Result()
 	if err != nil {
 		return Ack{}, fmt.Errorf("write %s: %w", payload, err)
 	}

@@ -17,8 +17,15 @@ import (
 	"github.com/protoactor-contrib/protoactor-outbox/internal/crash"
 )
 
-// openFile opens a journal file for reading. It uses nothing but the database driver: the journal's own reading is
-// among what is tested.
+// sqliteFile is a database in a file, given by its path.
+type sqliteFile string
+
+func newSQLiteFile(t *testing.T) database {
+	return sqliteFile(filepath.Join(t.TempDir(), "crash.db"))
+}
+
+func (f sqliteFile) journal() string { return string(f) }
+
 func openFile(t *testing.T, path string) *sql.DB {
 	t.Helper()
 	file := url.URL{Scheme: "file", Path: path, RawQuery: "mode=ro"}
@@ -27,10 +34,9 @@ func openFile(t *testing.T, path string) *sql.DB {
 	return db
 }
 
-// readJournal returns the payloads of all events in the file.
-func readJournal(t *testing.T, path string) map[event]string {
+func (f sqliteFile) events(t *testing.T) map[event]string {
 	t.Helper()
-	db := openFile(t, path)
+	db := openFile(t, string(f))
 	defer db.Close()
 	rows, err := db.Query("SELECT persistence_id, sequence_number, data FROM events")
 	require.NoError(t, err)
@@ -38,25 +44,29 @@ func readJournal(t *testing.T, path string) map[event]string {
 	events := map[event]string{}
 	for rows.Next() {
 		var (
-			e       event
-			data    []byte
-			payload wrapperspb.StringValue
+			e    event
+			data []byte
 		)
 		require.NoError(t, rows.Scan(&e.id, &e.seq, &data))
-		require.NoError(t, proto.Unmarshal(data, &payload))
-		events[e] = payload.GetValue()
+		events[e] = payloadOf(t, data)
 	}
 	require.NoError(t, rows.Err())
 	return events
 }
 
-// savedIndex returns the index of the outbox's snapshot. It reads a copy of the file and its log, so that the next
-// worker finds them as the killed one has left them.
-func savedIndex(t *testing.T, path string) (index int64) {
+func payloadOf(t *testing.T, data []byte) string {
+	t.Helper()
+	var payload wrapperspb.StringValue
+	require.NoError(t, proto.Unmarshal(data, &payload))
+	return payload.GetValue()
+}
+
+// savedIndex reads a copy of the file and its log.
+func (f sqliteFile) savedIndex(t *testing.T) (index int64) {
 	t.Helper()
 	copied := filepath.Join(t.TempDir(), "copy.db")
 	for _, suffix := range []string{"", "-wal"} {
-		content, err := os.ReadFile(path + suffix)
+		content, err := os.ReadFile(string(f) + suffix)
 		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(copied+suffix, content, 0o600))
 	}
@@ -65,6 +75,9 @@ func savedIndex(t *testing.T, path string) (index int64) {
 	require.NoError(t, db.QueryRow("SELECT idx FROM outbox_snapshots WHERE key = ?", crash.OutboxKey).Scan(&index))
 	return index
 }
+
+// settle has nothing to do: what a killed process has begun, nobody carries on.
+func (sqliteFile) settle(*testing.T) {}
 
 // How far the making of a file may have come. The last step is the switch to a write-ahead log, which the header tells.
 const (
@@ -82,21 +95,30 @@ const (
 	walMode   = 2
 )
 
-func fileState(t *testing.T, path string) string {
+func (f sqliteFile) state(t *testing.T) (state string, made bool) {
 	t.Helper()
-	content, err := os.ReadFile(path)
+	content, err := os.ReadFile(string(f))
 	if errors.Is(err, fs.ErrNotExist) {
-		return fileMissing
+		return fileMissing, false
 	}
 	require.NoError(t, err)
-	switch journal, err := os.Stat(path + "-journal"); {
+	switch journal, err := os.Stat(string(f) + "-journal"); {
 	case err == nil && journal.Size() > 0:
-		return fileUnfinished
+		return fileUnfinished, false
 	case len(content) == 0:
-		return fileEmpty
+		return fileEmpty, false
 	case content[walOffset] != walMode:
-		return fileNoLog
+		return fileNoLog, false
 	default:
-		return fileMade
+		return fileMade, true
+	}
+}
+
+func (f sqliteFile) unmake(t *testing.T) {
+	t.Helper()
+	files, err := filepath.Glob(string(f) + "*")
+	require.NoError(t, err)
+	for _, file := range files {
+		require.NoError(t, os.Remove(file))
 	}
 }
