@@ -9,6 +9,7 @@ import (
 
 	"github.com/protoactor-contrib/protoactor-outbox/internal/crash"
 	"github.com/protoactor-contrib/protoactor-outbox/internal/pgserver"
+	"github.com/protoactor-contrib/protoactor-outbox/persistence/journal"
 )
 
 // history is one journal, from the attempts to make it to the publishing of its last event.
@@ -75,7 +76,7 @@ func (h *history) live(t *testing.T, random *rand.Rand, m moment, o outage) *lif
 	l := draw(random, m, o, h.database.journal(), len(h.lives))
 	l.disturbed = o != "" || h.down
 	if l.disturbed {
-		l.job.GiveUpAfter = pick(random, time.Second, 30*time.Second)
+		l.job.GiveUpAfter = pick(random, giveUpSoon, journal.DefaultRetryFor)
 	}
 	var first <-chan struct{}
 	l.job.URL, first = h.world.url(l.job.Life, l.slow)

@@ -42,7 +42,7 @@ type life struct {
 // underway counts what a worker is in the middle of.
 type underway struct{ appends, saves int }
 
-func (u underway) String() string { return fmt.Sprintf("%d appends and %d saves", u.appends, u.saves) }
+func (u underway) String() string { return fmt.Sprintf("%d appends %d saves", u.appends, u.saves) }
 
 // draw plans a life. Where the server may be down, an append may fail.
 func draw(random *rand.Rand, m moment, o outage, journal string, number int) *life {

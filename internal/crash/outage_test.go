@@ -27,8 +27,11 @@ const (
 )
 
 const (
-	// longestOutage is longer than some applications try to append: their actors fail, and are started again.
-	longestOutage = 2 * time.Second
+	// longestOutage is longer than those applications try to append that soon give up: their actors fail, and are started
+	// again. They try for so long that however long it takes, the 10 restarts in 10 s are not used up that Proto.Actor
+	// allows for by default.
+	longestOutage = 3 * time.Second
+	giveUpSoon    = 2 * time.Second
 	// A kill and a stop that are to come at once come within apart, in any order.
 	apart = 30 * time.Millisecond
 )
@@ -38,15 +41,18 @@ func (o outage) stops() bool { return o != "" && o != cut }
 
 // moment is when the worker is killed, for those outages that do not leave it to the deck.
 func (o outage) moment() (m moment, ok bool) {
+	m = moment{place: crash.Opened, times: 1, pause: 500 * time.Millisecond, prepare: readingLittle}
 	switch o {
-	case outlived, killedDuring, cut:
-		m := moment{place: crash.Opened, times: 1, pause: 500 * time.Millisecond, prepare: readingLittle}
-		m.name = map[outage]string{
-			outlived: "after a stop of the server", killedDuring: "while the server is down", cut: "after connections were ended",
-		}[o]
-		return m, true
+	case outlived:
+		m.name, m.place, m.times = "after a stop of the server", crash.AppendBegins, 40
+	case killedDuring:
+		m.name = "while the server is down"
+	case cut:
+		m.name = "after connections were ended"
+	default:
+		return moment{}, false
 	}
-	return moment{}, false
+	return m, true
 }
 
 // readingLittle: what an outbox has read before an outage is soon published after it.

@@ -73,7 +73,11 @@ func (l *life) notes() string {
 		note("%s", l.left)
 	}
 	if l.outage != "" {
-		note("%s, amid %v", l.outage, l.struck)
+		amid := make([]string, len(l.struck))
+		for i, u := range l.struck {
+			amid[i] = u.String()
+		}
+		note("%s (amid %s)", l.outage, strings.Join(amid, "; "))
 	}
 	if l.down > 0 {
 		note("down %v", l.down.Round(time.Millisecond))
