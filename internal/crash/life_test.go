@@ -35,7 +35,7 @@ type life struct {
 	down   time.Duration
 	healed time.Duration
 
-	// left says how the kill has left what it was to hit: the offsets or the file.
+	// left says how the kill has left what it was to hit: the offsets or the journal.
 	left string
 }
 
@@ -44,7 +44,7 @@ type underway struct{ appends, saves int }
 
 func (u underway) String() string { return fmt.Sprintf("%d appends %d saves", u.appends, u.saves) }
 
-// draw plans a life. Where the server may be down, an append may fail.
+// draw plans a life.
 func draw(random *rand.Rand, m moment, o outage, journal string, number int) *life {
 	l := &life{
 		moment: m, outage: o,
