@@ -9,6 +9,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/protoactor-contrib/protoactor-outbox/persistence/internal/gate"
+	"github.com/protoactor-contrib/protoactor-outbox/persistence/internal/subscribers"
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/journal"
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
 )
@@ -35,8 +37,8 @@ type Journal struct {
 
 	provider    persistence.Provider
 	appends     appendQueue
-	subscribers subscribers
-	gate        gate
+	subscribers subscribers.Set
+	gate        gate.Gate
 	gaps        gapWatch
 
 	mu      sync.Mutex
@@ -51,7 +53,7 @@ func (j *Journal) GetState() persistence.ProviderState { return j.provider.GetSt
 // Close ends the use of the pool, which it leaves open. It waits for the calls under way; later ones return
 // query.ErrClosed. Closing twice is no error.
 func (j *Journal) Close() error {
-	if j.gate.close() {
+	if j.gate.Close() {
 		j.gaps.stop()
 	}
 	return nil
@@ -67,10 +69,10 @@ func (j *Journal) Ping(ctx context.Context) error {
 
 // do runs fn with a connection to a server that is fit for the journal.
 func (j *Journal) do(ctx context.Context, op string, fn func(*pgx.Conn) error) error {
-	if !j.gate.enter() {
+	if !j.gate.Enter() {
 		return j.wrap(op, query.ErrClosed)
 	}
-	defer j.gate.leave()
+	defer j.gate.Leave()
 	err := ctx.Err()
 	if err == nil {
 		err = j.use(ctx, fn)
