@@ -297,6 +297,7 @@ func (j *Journal) answer(group []*appendCall) {
 	// Also for an event that was there already: its first append may have succeeded without being told.
 	if slices.ContainsFunc(group, func(call *appendCall) bool { return call.err == nil }) {
 		j.subscribers.Notify()
+		j.announce()
 	}
 	for _, call := range group {
 		close(call.answered)

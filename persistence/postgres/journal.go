@@ -35,11 +35,17 @@ type Journal struct {
 	mode       pgx.QueryExecMode
 	identity   string
 
-	provider    persistence.Provider
-	appends     appendQueue
-	subscribers subscribers.Set
-	gate        gate.Gate
-	gaps        gapWatch
+	channel     string // of NOTIFY
+	nonce       string // tells our own from those of others
+	listenTimes listenTimes
+
+	provider      persistence.Provider
+	appends       appendQueue
+	subscribers   subscribers.Set
+	announcements announcements
+	listener      listener
+	gate          gate.Gate
+	gaps          gapWatch
 
 	mu      sync.Mutex
 	server  server // where the newest connection led to
@@ -50,11 +56,12 @@ type Journal struct {
 // GetState implements persistence.Provider. Applications give the journal to journal.Using rather than using this.
 func (j *Journal) GetState() persistence.ProviderState { return j.provider.GetState() }
 
-// Close ends the use of the pool, which it leaves open. It waits for the calls under way; later ones return
-// query.ErrClosed. Closing twice is no error.
+// Close ends the use of the pool, which it leaves open. It waits for the calls under way, and for what they have
+// to tell other processes; later ones return query.ErrClosed. Closing twice is no error.
 func (j *Journal) Close() error {
 	if j.gate.Close() {
 		j.gaps.stop()
+		j.listener.close()
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 
@@ -29,7 +30,10 @@ func Open(ctx context.Context, pool *pgxpool.Pool, opts ...Option) (*Journal, er
 	if pool == nil {
 		return nil, errors.New("open the journal: the pool is nil")
 	}
-	j := &Journal{tables: t, pool: pool, statements: newStatements(t), mode: execModeOf(pool.Config().ConnConfig)}
+	j := &Journal{
+		tables: t, pool: pool, statements: newStatements(t), mode: execModeOf(pool.Config().ConnConfig),
+		channel: channelOf(t), nonce: rand.Text(), listenTimes: defaultListenTimes(),
+	}
 	if err := j.open(ctx); err != nil {
 		return nil, fmt.Errorf("open the journal %s: %w", t.name, withoutCredentials(err))
 	}

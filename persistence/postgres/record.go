@@ -127,10 +127,6 @@ func (j *Journal) AppendSQLTx(ctx context.Context, tx *sql.Tx, records ...journa
 	})
 }
 
-// Notify wakes the journal's subscribers, such as an outbox. Call it after the commit of a transaction that AppendTx was
-// used in. Without it the records are found by polling.
-func (j *Journal) Notify() { j.subscribers.Notify() }
-
 func (j *Journal) foreign(identity string) error {
 	return fmt.Errorf("%w: it is one of the journal %s, but this is %s", ErrForeignTransaction, identity, j.identity)
 }
