@@ -34,7 +34,7 @@ func (j *Journal) Waiting() int {
 }
 
 // Channel is the one of NOTIFY.
-func (j *Journal) Channel() string { return j.channel }
+func (j *Journal) Channel() string { return channelOf(j.tables) }
 
 // Hasten has the journal listen with less patience. It is called before Subscribe.
 func (j *Journal) Hasten() {

@@ -35,9 +35,9 @@ type Journal struct {
 	mode       pgx.QueryExecMode
 	identity   string
 
-	channel     string // of NOTIFY
-	nonce       string // tells our own from those of others
-	listenTimes listenTimes
+	nonce                string // by which this process knows its own notifications
+	notifySQL, listenSQL string
+	listenTimes          listenTimes
 
 	provider      persistence.Provider
 	appends       appendQueue

@@ -118,7 +118,7 @@ func (j *Journal) connectListener(ctx context.Context, config *pgxpool.Config) (
 }
 
 func (j *Journal) sendListen(ctx context.Context, conn *pgx.Conn) error {
-	_, err := conn.Exec(ctx, "LISTEN "+pgx.Identifier{j.channel}.Sanitize(), pgx.QueryExecModeSimpleProtocol)
+	_, err := conn.Exec(ctx, j.listenSQL, pgx.QueryExecModeSimpleProtocol)
 	return err
 }
 

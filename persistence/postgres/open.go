@@ -32,8 +32,11 @@ func Open(ctx context.Context, pool *pgxpool.Pool, opts ...Option) (*Journal, er
 	}
 	j := &Journal{
 		tables: t, pool: pool, statements: newStatements(t), mode: execModeOf(pool.Config().ConnConfig),
-		channel: channelOf(t), nonce: rand.Text(), listenTimes: defaultListenTimes(),
+		nonce: rand.Text(), listenTimes: defaultListenTimes(),
 	}
+	channel := pgx.Identifier{channelOf(t)}.Sanitize()
+	j.listenSQL = "LISTEN " + channel
+	j.notifySQL = "NOTIFY " + channel + ", " + quoteLiteral(j.nonce)
 	if err := j.open(ctx); err != nil {
 		return nil, fmt.Errorf("open the journal %s: %w", t.name, withoutCredentials(err))
 	}

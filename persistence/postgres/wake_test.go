@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -58,6 +59,13 @@ func subscribe(t *testing.T, j *postgres.Journal) *sleeper {
 	return s
 }
 
+func (s *sleeper) drain() {
+	select {
+	case <-s.woken:
+	default:
+	}
+}
+
 // finds waits until it has read the event.
 func (s *sleeper) finds(t *testing.T, id string) {
 	t.Helper()
@@ -79,7 +87,7 @@ func (s *sleeper) finds(t *testing.T, id string) {
 	}
 }
 
-func awaitThat(t *testing.T, condition func() bool, what string) {
+func awaitThat(t testing.TB, condition func() bool, what string) {
 	t.Helper()
 	require.NoError(t, testkit.AwaitCondition(t.Context(), condition, patience, what))
 }
@@ -101,24 +109,24 @@ func listeners(t *testing.T, pool *pgxpool.Pool) (pids []int32) {
 	return pids
 }
 
-// wire is a connection that listens as another program would.
-type wire struct{ conn *pgx.Conn }
+// outsider is a connection that listens as another program would.
+type outsider struct{ conn *pgx.Conn }
 
-func listenTo(t *testing.T, j *postgres.Journal, pool *pgxpool.Pool) wire {
+func listenTo(t *testing.T, j *postgres.Journal, pool *pgxpool.Pool) outsider {
 	t.Helper()
 	conn, err := pgx.ConnectConfig(t.Context(), pool.Config().ConnConfig)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close(context.Background()) })
 	_, err = conn.Exec(t.Context(), "LISTEN "+pgx.Identifier{j.Channel()}.Sanitize())
 	require.NoError(t, err)
-	return wire{conn}
+	return outsider{conn}
 }
 
-func (w wire) next(t *testing.T) *pgconn.Notification {
+func (o outsider) next(t *testing.T) *pgconn.Notification {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	n, err := w.conn.WaitForNotification(ctx)
+	n, err := o.conn.WaitForNotification(ctx)
 	require.NoError(t, err)
 	return n
 }
@@ -247,6 +255,7 @@ func TestAListenerThatWasEndedComesBack(t *testing.T) {
 	awaitListening(t, js[1])
 	for i := int64(1); i <= 3; i++ {
 		missed := fmt.Sprintf("missed-%d", i)
+		reader.drain()
 		exec(t, pool, insertOf(missed, 1)) // of which nobody tells
 		exec(t, pool, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN %'")
 		reader.finds(t, missed+"/1")
@@ -303,8 +312,13 @@ func TestWhatIsNeverHeardIsNotListening(t *testing.T) {
 	j := open(t, connect(t, database, n.use))
 	j.Hasten()
 	reader := subscribe(t, j)
-	awaitThat(t, func() bool { return errors.Is(j.Waking().ListenErr, postgres.ErrDeaf) }, "it says that nothing is heard")
-	require.False(t, j.Waking().Listening)
+	said := false
+	awaitThat(t, func() bool {
+		w := j.Waking()
+		said = said || w.Listening
+		return errors.Is(w.ListenErr, postgres.ErrDeaf)
+	}, "it says that nothing is heard")
+	require.False(t, said, "it has said that it listens")
 	require.NoError(t, j.Waking().NotifyErr)
 	require.NoError(t, j.AppendEvent(t.Context(), event("a", 1)))
 	reader.finds(t, "a/1")
@@ -314,6 +328,33 @@ func TestWhatIsNeverHeardIsNotListening(t *testing.T) {
 	n.unheard.Store(true) // from then on: what is sent does not come back
 	require.NoError(t, j.AppendEvent(t.Context(), event("a", 2)))
 	awaitThat(t, func() bool { return errors.Is(j.Waking().ListenErr, postgres.ErrDeaf) }, "it says that nothing is heard any more")
+}
+
+// After a failover, connections to the old server may live on. What is appended to the new one is not told there.
+func TestTheListenerFollowsTheJournalToAnotherServer(t *testing.T) {
+	owner := migrated(t)
+	exec(t, owner, "CREATE SCHEMA fake", "CREATE FUNCTION fake.pg_postmaster_start_time() RETURNS timestamptz LANGUAGE sql AS $$SELECT timestamptz '2000-01-01'$$")
+	var moved atomic.Bool
+	pool := connect(t, owner.Config().ConnConfig.Database, func(c *pgxpool.Config) {
+		c.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
+			if moved.Load() {
+				c.RuntimeParams["search_path"] = "fake, pg_catalog"
+			}
+			return nil
+		}
+	})
+	j := open(t, pool)
+	j.Hasten()
+	reader := subscribe(t, j)
+	awaitListening(t, j)
+	reader.drain()
+	old := listeners(t, owner)
+	exec(t, owner, insertOf("missed", 1))
+	moved.Store(true)
+	pool.Reset()
+	require.NoError(t, j.Ping(t.Context()))
+	reader.finds(t, "missed/1")
+	require.NotEqual(t, old, listeners(t, owner))
 }
 
 func TestCloseEndsAListenerThatIsConnecting(t *testing.T) {
@@ -382,21 +423,31 @@ func TestTheListenerIsConnectedAsThePoolIs(t *testing.T) {
 
 // It is best effort, but not in secret.
 func TestAnAppendDoesNotFailWithItsNotification(t *testing.T) {
-	owner := migrated(t)
-	const role = "outbox_test_mute"
-	admin(t, "DROP ROLE IF EXISTS "+role)
-	admin(t, "CREATE ROLE "+role)
-	t.Cleanup(func() { admin(t, "DROP ROLE "+role) })
-	t.Cleanup(func() { exec(t, owner, "DROP OWNED BY "+role) })
-	exec(t, owner, "GRANT USAGE ON SCHEMA outbox TO "+role, "GRANT ALL ON ALL TABLES IN SCHEMA outbox TO "+role,
-		"REVOKE EXECUTE ON FUNCTION pg_notify(text, text) FROM PUBLIC")
-	j := open(t, connect(t, owner.Config().ConnConfig.Database, func(c *pgxpool.Config) { c.ConnConfig.RuntimeParams["role"] = role }))
+	database := migrated(t).Config().ConnConfig.Database
+	var trouble failingNotify
+	j := open(t, connect(t, database, func(c *pgxpool.Config) { c.ConnConfig.Tracer = &trouble }))
+	trouble.on.Store(true)
 	for seq := int64(1); seq <= 50; seq++ {
 		require.NoError(t, j.AppendEvent(t.Context(), event("a", seq)))
 	}
 	awaitThat(t, func() bool { return j.Waking().NotifyErr != nil }, "it says so")
-	require.ErrorContains(t, j.Waking().NotifyErr, "pg_notify")
-	exec(t, owner, "GRANT EXECUTE ON FUNCTION pg_notify(text, text) TO PUBLIC")
+	require.ErrorIs(t, j.Waking().NotifyErr, context.Canceled)
+	require.ErrorContains(t, j.Waking().NotifyErr, "outbox.journal")
+	trouble.on.Store(false)
 	require.NoError(t, j.AppendEvent(t.Context(), event("a", 51)))
 	awaitThat(t, func() bool { return j.Waking().NotifyErr == nil }, "it works again")
 }
+
+// failingNotify has the statement NOTIFY fail.
+type failingNotify struct{ on atomic.Bool }
+
+func (f *failingNotify) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
+	if !f.on.Load() || !strings.HasPrefix(data.SQL, "NOTIFY ") {
+		return ctx
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	cancel()
+	return ctx
+}
+
+func (f *failingNotify) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
