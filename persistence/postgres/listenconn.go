@@ -23,11 +23,20 @@ var (
 func (j *Journal) listenOnce(ctx context.Context) (heard bool, err error) {
 	config := j.pool.Config()
 	began := time.Now()
-	conn, at, err := j.connectListener(ctx, config)
+	connecting, cancel := context.WithTimeout(ctx, j.listenTimes.connect)
+	defer cancel()
+	conn, err := j.connectListener(connecting, config)
 	if err != nil {
 		return false, err
 	}
-	defer j.closeListener(config, conn)
+	defer j.closeListener(conn)
+	if config.BeforeClose != nil {
+		defer config.BeforeClose(conn)
+	}
+	at, err := j.beginToListen(connecting, conn)
+	if err != nil {
+		return false, err
+	}
 	ear := ear{listening: time.Now(), checked: time.Now()}
 	// What was committed before it listened, nobody has told of.
 	j.subscribers.Notify()
@@ -78,13 +87,11 @@ func (e *ear) deaf(sent announcement, at time.Time) bool {
 	return sent.begun.After(e.listening) && sent.begun.After(e.last) && sent.done.Before(at)
 }
 
-// connectListener makes a connection that listens, as the pool makes its own, and says where it leads to.
-func (j *Journal) connectListener(ctx context.Context, config *pgxpool.Config) (conn *pgx.Conn, at server, err error) {
-	ctx, cancel := context.WithTimeout(ctx, j.listenTimes.connect)
-	defer cancel()
+// connectListener makes a connection as the pool makes its own.
+func (j *Journal) connectListener(ctx context.Context, config *pgxpool.Config) (*pgx.Conn, error) {
 	if config.BeforeConnect != nil {
 		if err := config.BeforeConnect(ctx, config.ConnConfig); err != nil {
-			return nil, server{}, err
+			return nil, err
 		}
 	}
 	// The application's would keep the notifications from us, and might close the connection when a wait ends.
@@ -92,29 +99,30 @@ func (j *Journal) connectListener(ctx context.Context, config *pgxpool.Config) (
 	config.ConnConfig.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
 		return &pgconn.DeadlineContextWatcherHandler{Conn: conn.Conn()}
 	}
-	conn, err = pgx.ConnectConfig(ctx, config.ConnConfig)
+	conn, err := pgx.ConnectConfig(ctx, config.ConnConfig)
 	if err != nil {
-		return nil, server{}, err
+		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			j.closeListener(config, conn)
-		}
-	}()
 	if config.AfterConnect != nil {
 		if err := config.AfterConnect(ctx, conn); err != nil {
-			return nil, server{}, err
+			j.closeListener(conn)
+			return nil, err
 		}
 	}
+	return conn, nil
+}
+
+// beginToListen has the connection listen, and says where it leads to.
+func (j *Journal) beginToListen(ctx context.Context, conn *pgx.Conn) (at server, err error) {
 	if at, err = serverAt(ctx, conn, j.tables); err != nil {
-		return nil, server{}, err
+		return server{}, err
 	}
 	// Servers before version 14 have no idle_session_timeout.
 	_, err = conn.Exec(ctx, `SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'`, pgx.QueryExecModeExec)
 	if err != nil {
-		return nil, server{}, err
+		return server{}, err
 	}
-	return conn, at, j.sendListen(ctx, conn)
+	return at, j.sendListen(ctx, conn)
 }
 
 func (j *Journal) sendListen(ctx context.Context, conn *pgx.Conn) error {
@@ -122,10 +130,7 @@ func (j *Journal) sendListen(ctx context.Context, conn *pgx.Conn) error {
 	return err
 }
 
-func (j *Journal) closeListener(config *pgxpool.Config, conn *pgx.Conn) {
-	if config.BeforeClose != nil {
-		config.BeforeClose(conn)
-	}
+func (j *Journal) closeListener(conn *pgx.Conn) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	_ = conn.Close(ctx)

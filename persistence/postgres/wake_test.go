@@ -245,8 +245,9 @@ func TestOneConnectionListensWhileThereAreSubscribers(t *testing.T) {
 	awaitListening(t, j)
 	require.NoError(t, j.Close())
 	awaitThat(t, func() bool { return len(listeners(t, pool)) == 0 }, "it ends with the journal")
+	before := j.Waking()
 	subscribe(t, j)
-	require.False(t, j.Waking().Listening)
+	require.Equal(t, before, j.Waking(), "a closed one does not begin again")
 }
 
 func TestAListenerThatWasEndedComesBack(t *testing.T) {
@@ -328,6 +329,38 @@ func TestWhatIsNeverHeardIsNotListening(t *testing.T) {
 	n.unheard.Store(true) // from then on: what is sent does not come back
 	require.NoError(t, j.AppendEvent(t.Context(), event("a", 2)))
 	awaitThat(t, func() bool { return errors.Is(j.Waking().ListenErr, postgres.ErrDeaf) }, "it says that nothing is heard any more")
+}
+
+func TestAConnectionThatIsNotFitToListenIsGivenUp(t *testing.T) {
+	owner := migrated(t)
+	exec(t, owner, "CREATE SCHEMA fake", "CREATE FUNCTION fake.pg_is_in_recovery() RETURNS boolean LANGUAGE sql AS 'SELECT true'")
+	var standby, refused atomic.Bool
+	errRefused := errors.New("not this one")
+	pool := connect(t, owner.Config().ConnConfig.Database, func(c *pgxpool.Config) {
+		c.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
+			if standby.Load() {
+				c.RuntimeParams["search_path"] = "fake, pg_catalog"
+			}
+			return nil
+		}
+		c.AfterConnect = func(context.Context, *pgx.Conn) error {
+			if refused.Load() {
+				return errRefused
+			}
+			return nil
+		}
+	})
+	j := open(t, pool)
+	j.Hasten()
+	standby.Store(true)
+	subscribe(t, j)
+	awaitThat(t, func() bool { return errors.Is(j.Waking().ListenErr, postgres.ErrStandby) }, "a standby tells of nothing")
+	refused.Store(true)
+	awaitThat(t, func() bool { return errors.Is(j.Waking().ListenErr, errRefused) }, "AfterConnect refuses it")
+	standby.Store(false)
+	refused.Store(false)
+	awaitListening(t, j)
+	require.Len(t, listeners(t, owner), 1)
 }
 
 // After a failover, connections to the old server may live on. What is appended to the new one is not told there.
