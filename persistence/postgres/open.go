@@ -16,8 +16,8 @@ import (
 // [Migrate] or by the script of [MigrationSQL]. ctx bounds the opening only.
 //
 // The pool stays the caller's: it may be used for other things, and is closed after the journal. Its configuration decides
-// about credentials, TLS and the number of connections; the journal uses one for appends and one for each read at the same
-// time. A connection is looked at when the journal uses it for the first time, so that what Open refuses is refused later,
+// about credentials, TLS and the number of connections; the journal uses one for appends, one for each read at the same time, and
+// one more that is not counted there while it has subscribers, see [Journal.Subscribe]. A connection is looked at when the journal uses it for the first time, so that what Open refuses is refused later,
 // too. PgBouncer has to be in session mode: in others a connection may lead from one server to another unnoticed.
 //
 // Errors wrap [ErrNotMigrated], [ErrNotJournal], [ErrStandby], [ErrUnsafeOrder], a [*SchemaError] or a [*PrivilegeError], and
