@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -31,3 +32,17 @@ func (j *Journal) Waiting() int {
 	defer j.appends.mu.Unlock()
 	return len(j.appends.waiting)
 }
+
+// Channel is the one of NOTIFY.
+func (j *Journal) Channel() string { return channelOf(j.tables) }
+
+// Hasten has the journal listen with less patience. It is called before Subscribe.
+func (j *Journal) Hasten() {
+	j.listenTimes = listenTimes{
+		connect: 10 * time.Second, quiet: 500 * time.Millisecond, check: 200 * time.Millisecond,
+		firstRetry: 10 * time.Millisecond, lastRetry: 50 * time.Millisecond, linger: 100 * time.Millisecond,
+	}
+}
+
+// ErrDeaf says that what was sent did not come back.
+var ErrDeaf = errDeaf

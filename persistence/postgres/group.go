@@ -147,10 +147,10 @@ func (q *appendQueue) takeThrough(last int64) []*appendCall {
 // append appends the call's rows, in a transaction that others may share. If ctx ends first, a call that no transaction has
 // taken yet appends nothing; the outcome of another is unknown.
 func (j *Journal) append(ctx context.Context, op string, call *appendCall) error {
-	if !j.gate.enter() {
+	if !j.gate.Enter() {
 		return j.wrap(op, query.ErrClosed)
 	}
-	defer j.gate.leave()
+	defer j.gate.Leave()
 	if len(call.rows) == 0 {
 		return nil
 	}
@@ -180,7 +180,7 @@ func (j *Journal) appendOnce(ctx context.Context, call *appendCall) error {
 	}
 	call.err, call.answered = nil, make(chan struct{})
 	if j.appends.add(call) {
-		j.gate.enterFromWithin()
+		j.gate.EnterFromWithin()
 		go j.commitAppends()
 	}
 	select {
@@ -194,7 +194,7 @@ func (j *Journal) appendOnce(ctx context.Context, call *appendCall) error {
 
 // commitAppends carries out transactions until nobody waits for one.
 func (j *Journal) commitAppends() {
-	defer j.gate.leave()
+	defer j.gate.Leave()
 	for {
 		ctx, cancel, last, more := j.appends.next()
 		if !more {
@@ -296,7 +296,8 @@ func fail(calls []*appendCall, err error) {
 func (j *Journal) answer(group []*appendCall) {
 	// Also for an event that was there already: its first append may have succeeded without being told.
 	if slices.ContainsFunc(group, func(call *appendCall) bool { return call.err == nil }) {
-		j.subscribers.notify()
+		j.subscribers.Notify()
+		j.announce()
 	}
 	for _, call := range group {
 		close(call.answered)

@@ -9,6 +9,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/protoactor-contrib/protoactor-outbox/persistence/internal/gate"
+	"github.com/protoactor-contrib/protoactor-outbox/persistence/internal/subscribers"
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/journal"
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
 )
@@ -33,11 +35,17 @@ type Journal struct {
 	mode       pgx.QueryExecMode
 	identity   string
 
-	provider    persistence.Provider
-	appends     appendQueue
-	subscribers subscribers
-	gate        gate
-	gaps        gapWatch
+	nonce                string // by which this process knows its own notifications
+	notifySQL, listenSQL string
+	listenTimes          listenTimes
+
+	provider      persistence.Provider
+	appends       appendQueue
+	subscribers   subscribers.Set
+	announcements announcements
+	listener      listener
+	gate          gate.Gate
+	gaps          gapWatch
 
 	mu      sync.Mutex
 	server  server // where the newest connection led to
@@ -48,11 +56,12 @@ type Journal struct {
 // GetState implements persistence.Provider. Applications give the journal to journal.Using rather than using this.
 func (j *Journal) GetState() persistence.ProviderState { return j.provider.GetState() }
 
-// Close ends the use of the pool, which it leaves open. It waits for the calls under way; later ones return
-// query.ErrClosed. Closing twice is no error.
+// Close ends the use of the pool, which it leaves open. It waits for the calls under way, and for what they have
+// to tell other processes; later ones return query.ErrClosed. Closing twice is no error.
 func (j *Journal) Close() error {
-	if j.gate.close() {
+	if j.gate.Close() {
 		j.gaps.stop()
+		j.listener.close()
 	}
 	return nil
 }
@@ -67,10 +76,10 @@ func (j *Journal) Ping(ctx context.Context) error {
 
 // do runs fn with a connection to a server that is fit for the journal.
 func (j *Journal) do(ctx context.Context, op string, fn func(*pgx.Conn) error) error {
-	if !j.gate.enter() {
+	if !j.gate.Enter() {
 		return j.wrap(op, query.ErrClosed)
 	}
-	defer j.gate.leave()
+	defer j.gate.Leave()
 	err := ctx.Err()
 	if err == nil {
 		err = j.use(ctx, fn)

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 
@@ -15,8 +16,8 @@ import (
 // [Migrate] or by the script of [MigrationSQL]. ctx bounds the opening only.
 //
 // The pool stays the caller's: it may be used for other things, and is closed after the journal. Its configuration decides
-// about credentials, TLS and the number of connections; the journal uses one for appends and one for each read at the same
-// time. A connection is looked at when the journal uses it for the first time, so that what Open refuses is refused later,
+// about credentials, TLS and the number of connections; the journal uses one for appends, one for each read at the same time, and
+// one more that is not counted there while it has subscribers, see [Journal.Subscribe]. A connection is looked at when the journal uses it for the first time, so that what Open refuses is refused later,
 // too. PgBouncer has to be in session mode: in others a connection may lead from one server to another unnoticed.
 //
 // Errors wrap [ErrNotMigrated], [ErrNotJournal], [ErrStandby], [ErrUnsafeOrder], a [*SchemaError] or a [*PrivilegeError], and
@@ -29,7 +30,13 @@ func Open(ctx context.Context, pool *pgxpool.Pool, opts ...Option) (*Journal, er
 	if pool == nil {
 		return nil, errors.New("open the journal: the pool is nil")
 	}
-	j := &Journal{tables: t, pool: pool, statements: newStatements(t), mode: execModeOf(pool.Config().ConnConfig)}
+	j := &Journal{
+		tables: t, pool: pool, statements: newStatements(t), mode: execModeOf(pool.Config().ConnConfig),
+		nonce: rand.Text(), listenTimes: defaultListenTimes(),
+	}
+	channel := pgx.Identifier{channelOf(t)}.Sanitize()
+	j.listenSQL = "LISTEN " + channel
+	j.notifySQL = "NOTIFY " + channel + ", " + quoteLiteral(j.nonce)
 	if err := j.open(ctx); err != nil {
 		return nil, fmt.Errorf("open the journal %s: %w", t.name, withoutCredentials(err))
 	}

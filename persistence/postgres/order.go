@@ -69,7 +69,7 @@ func (j *Journal) viewFor(ctx context.Context, conn *pgx.Conn, after int64) (v v
 	v = j.view()
 	blocked = atGap && next != through+1 && v.safe <= through
 	if blocked {
-		j.gaps.open(j.subscribers.notify)
+		j.gaps.open(j.subscribers.Notify)
 	}
 	return v, blocked, nil
 }
@@ -110,7 +110,7 @@ func (j *Journal) passGap(ctx context.Context, conn *pgx.Conn, r run) (passed bo
 	if j.view().safe > r.through {
 		return true, nil
 	}
-	j.gaps.open(j.subscribers.notify)
+	j.gaps.open(j.subscribers.Notify)
 	return false, nil
 }
 

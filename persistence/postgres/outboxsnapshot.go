@@ -2,12 +2,12 @@ package postgres
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/protoactor-contrib/protoactor-outbox/persistence/internal/keep"
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
 )
 
@@ -82,12 +82,12 @@ func (j *Journal) Save(ctx context.Context, key string, s query.Saved) error {
 	if err != nil {
 		return err
 	}
-	keep, err := encodeKeep(s.Keep)
+	kept, err := keep.Encode(s.Keep)
 	if err != nil {
 		return j.wrap(op, err)
 	}
 	return j.do(ctx, op, func(conn *pgx.Conn) error {
-		result, err := conn.Exec(ctx, j.statements.save, j.mode, key, s.Epoch, s.Index, int64(s.Keep.Watermark), keep, s.Data)
+		result, err := conn.Exec(ctx, j.statements.save, j.mode, key, s.Epoch, s.Index, int64(s.Keep.Watermark), kept, s.Data)
 		if err != nil || result.RowsAffected() > 0 {
 			return err
 		}
@@ -119,71 +119,18 @@ func (j *Journal) Unregister(ctx context.Context, key string) error {
 func (j *Journal) loadSaved(ctx context.Context, conn *pgx.Conn, sql, key string) (s query.Saved, registered bool, err error) {
 	var (
 		watermark query.Offset
-		keep      string
+		kept      string
 	)
-	err = conn.QueryRow(ctx, sql, j.mode, key).Scan(&registered, &s.Epoch, &s.Index, &watermark, &keep, &s.Data)
+	err = conn.QueryRow(ctx, sql, j.mode, key).Scan(&registered, &s.Epoch, &s.Index, &watermark, &kept, &s.Data)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return query.Saved{}, false, nil
 	case err != nil:
 		return query.Saved{}, false, err
 	}
-	if s.Keep, err = decodeKeep(keep); err != nil {
+	if s.Keep, err = keep.Decode(kept); err != nil {
 		return query.Saved{}, false, err
 	}
 	s.Keep.Watermark = watermark
 	return s, registered, nil
-}
-
-// storedKeep is the JSON form of a query.Keep, less its watermark, which has a column of its own.
-type storedKeep struct {
-	Anchor *storedPointer   `json:"anchor,omitempty"`
-	Held   map[string]int64 `json:"held,omitempty"` // persistence id → next sequence number
-	Parked []storedPointer  `json:"parked,omitempty"`
-}
-
-type storedPointer struct {
-	PersistenceID  string `json:"id"`
-	SequenceNumber int64  `json:"seq"`
-}
-
-func encodeKeep(k query.Keep) (string, error) {
-	stored := storedKeep{Held: k.Held}
-	for id := range k.Held {
-		if err := query.ValidateID(id); err != nil {
-			return "", fmt.Errorf("held: %w", err)
-		}
-	}
-	if k.Anchor != (query.Pointer{}) {
-		stored.Anchor = (*storedPointer)(&k.Anchor)
-		if err := query.ValidateID(k.Anchor.PersistenceID); err != nil {
-			return "", fmt.Errorf("anchor: %w", err)
-		}
-	}
-	for _, p := range k.Parked {
-		if err := query.ValidateID(p.PersistenceID); err != nil {
-			return "", fmt.Errorf("parked: %w", err)
-		}
-		stored.Parked = append(stored.Parked, storedPointer(p))
-	}
-	text, err := json.Marshal(stored)
-	if err != nil {
-		return "", fmt.Errorf("encode what is kept: %w", err)
-	}
-	return string(text), nil
-}
-
-func decodeKeep(text string) (k query.Keep, err error) {
-	var stored storedKeep
-	if err := json.Unmarshal([]byte(text), &stored); err != nil {
-		return query.Keep{}, fmt.Errorf("decode what is kept: %w", err)
-	}
-	k.Held = stored.Held
-	if stored.Anchor != nil {
-		k.Anchor = query.Pointer(*stored.Anchor)
-	}
-	for _, p := range stored.Parked {
-		k.Parked = append(k.Parked, query.Pointer(p))
-	}
-	return k, nil
 }

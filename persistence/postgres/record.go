@@ -127,10 +127,6 @@ func (j *Journal) AppendSQLTx(ctx context.Context, tx *sql.Tx, records ...journa
 	})
 }
 
-// Notify wakes the journal's subscribers, such as an outbox. Call it after the commit of a transaction that AppendTx was
-// used in. Without it the records are found by polling.
-func (j *Journal) Notify() { j.subscribers.notify() }
-
 func (j *Journal) foreign(identity string) error {
 	return fmt.Errorf("%w: it is one of the journal %s, but this is %s", ErrForeignTransaction, identity, j.identity)
 }
@@ -142,10 +138,10 @@ func (j *Journal) appendIn(ctx context.Context, records []journal.Record, do fun
 	if err != nil {
 		return nil, j.wrap(op, err)
 	}
-	if !j.gate.enter() {
+	if !j.gate.Enter() {
 		return nil, j.wrap(op, query.ErrClosed)
 	}
-	defer j.gate.leave()
+	defer j.gate.Leave()
 	if err := ctx.Err(); err != nil {
 		return nil, j.wrap(op, err)
 	}
@@ -224,34 +220,21 @@ func (j *Journal) insertRecords(ctx context.Context, tx pgx.Tx, mode pgx.QueryEx
 }
 
 func (j *Journal) newRows(records []journal.Record) ([]row, error) {
+	if err := journal.ValidateRecords(records); err != nil {
+		return nil, err
+	}
 	rows := make([]row, len(records))
 	for i, r := range records {
-		if err := checkRecord(r); err != nil {
-			return nil, fmt.Errorf("record %d: %w", i+1, err)
-		}
 		e := query.Event{
-			PersistenceID: r.PersistenceID, SequenceNumber: 1, Type: r.Type, ContentType: r.ContentType, Data: r.Data, Tags: r.Tags, Metadata: r.Metadata,
+			PersistenceID: r.PersistenceID, Type: r.Type, ContentType: r.ContentType, Data: r.Data, Tags: r.Tags, Metadata: r.Metadata,
 		}
 		rand.Read(e.UID[:]) // never fails
-		if err := checkEvent(e); err != nil {
-			return nil, fmt.Errorf("record %d: %w", i+1, err)
-		}
 		var err error
 		if rows[i], err = j.newRow(e); err != nil {
 			return nil, fmt.Errorf("record %d: %w", i+1, err)
 		}
 	}
 	return rows, nil
-}
-
-func checkRecord(r journal.Record) error {
-	if err := query.ValidateID(r.PersistenceID); err != nil {
-		return err
-	}
-	if r.Type == "" {
-		return fmt.Errorf("%w: its type is empty, so that nobody could tell what has happened to %q", journal.ErrNotEncodable, r.PersistenceID)
-	}
-	return nil
 }
 
 // keysOf returns each lock once, in the order in which all who append take them: that of the ids.

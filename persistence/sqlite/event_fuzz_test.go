@@ -59,31 +59,3 @@ func FuzzScanEvent(f *testing.F) {
 		require.Equal(t, want, e)
 	})
 }
-
-// What an outbox asked to be kept must not be forgotten without a word.
-func FuzzDecodeKeep(f *testing.F) {
-	for _, text := range []string{
-		"", "{}", "null", "[]", `{"anchor":null,"held":null}`, `{"anchor":{"id":"a","seq":1},"held":{"b":3},"parked":[{"id":"a","seq":1}]}`,
-		`{"held":{"b":"3"}}`, `{"held":{"":1e3}}`, `{"parked":[{}]}`, `{"held":{"b":9223372036854775808}}`, `{"held":{"\ud800":1}}`,
-	} {
-		f.Add(text)
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		keep, err := decodeKeep(text)
-		if err != nil {
-			require.Zero(t, keep)
-			return
-		}
-		again, err := encodeKeep(keep)
-		if err != nil {
-			require.ErrorIs(t, err, query.ErrInvalidID)
-			return
-		}
-		got, err := decodeKeep(again)
-		require.NoError(t, err)
-		if len(keep.Held) == 0 {
-			keep.Held = nil
-		}
-		require.Equal(t, keep, got)
-	})
-}

@@ -126,10 +126,10 @@ func (q *appendQueue) remove(n int) []*appendCall {
 // append appends the rows, in a transaction that others may share. If ctx ends first, a call that no transaction has
 // taken yet appends nothing; the outcome of another is unknown.
 func (j *Journal) append(ctx context.Context, op string, rows []row) error {
-	if !j.gate.enter() {
+	if !j.gate.Enter() {
 		return j.wrap(op, query.ErrClosed)
 	}
-	defer j.gate.leave()
+	defer j.gate.Leave()
 	if err := ctx.Err(); err != nil {
 		return j.wrap(op, err)
 	}
@@ -142,7 +142,7 @@ func (j *Journal) append(ctx context.Context, op string, rows []row) error {
 		call.bytes += rows[i].size()
 	}
 	if j.appends.add(call) {
-		j.gate.enterFromWithin()
+		j.gate.EnterFromWithin()
 		go j.commitAppends()
 	}
 	select {
@@ -159,7 +159,7 @@ func (j *Journal) append(ctx context.Context, op string, rows []row) error {
 
 // commitAppends carries out transactions until nobody waits for one.
 func (j *Journal) commitAppends() {
-	defer j.gate.leave()
+	defer j.gate.Leave()
 	for {
 		ctx, last, more := j.appends.next()
 		if !more {
@@ -210,7 +210,7 @@ func (j *Journal) settle(ctx context.Context, group []*appendCall, came progress
 		// In a goroutine of their own: a subscriber that ends it, as a test does that fails in one, must not leave all who
 		// wait without an answer.
 		var told sync.WaitGroup
-		told.Go(j.subscribers.notify)
+		told.Go(j.subscribers.Notify)
 		told.Wait()
 	}
 	for _, call := range group {

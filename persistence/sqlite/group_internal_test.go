@@ -352,28 +352,6 @@ func TestATransactionThatWasGivenUpTakesNobody(t *testing.T) {
 	require.NoError(t, ctx.Err(), "who leaves does not end a transaction of others")
 }
 
-func TestAGateLetsInWhatACallStarts(t *testing.T) {
-	var g gate
-	require.True(t, g.enter())
-	closed := make(chan struct{})
-	go func() { g.close(); close(closed) }()
-	require.NoError(t, testkit.AwaitCondition(t.Context(), func() bool {
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		return g.closed
-	}, 30*time.Second, "somebody waits to close"))
-	require.False(t, g.enter())
-	g.enterFromWithin()
-	g.leave()
-	select {
-	case <-closed:
-		require.FailNow(t, "closed although one is in")
-	default:
-	}
-	g.leave()
-	<-closed
-}
-
 func TestARowSharesNothingWithTheCaller(t *testing.T) {
 	e := numbered("a", 1)
 	e.Tags, e.Metadata = []string{"tag"}, map[string]string{"key": "value"}
@@ -420,11 +398,7 @@ func TestCloseWaitsForTheAppendsUnderWay(t *testing.T) {
 	b := g.start(t.Context(), numbered("b", 1))
 	closed := make(chan error, 1)
 	go func() { closed <- g.Close() }()
-	g.await(func() bool {
-		g.gate.mu.Lock()
-		defer g.gate.mu.Unlock()
-		return g.gate.closed
-	}, "it is being closed")
+	g.await(g.gate.Closed, "it is being closed")
 	require.ErrorIs(t, g.AppendEvent(t.Context(), numbered("c", 1)), query.ErrClosed)
 	_, err := g.Append(t.Context(), journal.Record{PersistenceID: "c", Type: "T"})
 	require.ErrorIs(t, err, query.ErrClosed)

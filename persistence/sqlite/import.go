@@ -67,7 +67,7 @@ func (j *Journal) ImportEvents(ctx context.Context, events []query.Event) error 
 		return err
 	}
 	j.file.reached(reached)
-	j.subscribers.notify()
+	j.subscribers.Notify()
 	return nil
 }
 

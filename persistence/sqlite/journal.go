@@ -7,6 +7,8 @@ import (
 
 	"github.com/asynkron/protoactor-go/persistence"
 
+	"github.com/protoactor-contrib/protoactor-outbox/persistence/internal/gate"
+	"github.com/protoactor-contrib/protoactor-outbox/persistence/internal/subscribers"
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/journal"
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
 )
@@ -36,8 +38,8 @@ type Journal struct {
 	stmts       statements
 	appends     appendQueue
 	provider    persistence.Provider
-	subscribers subscribers
-	gate        gate
+	subscribers subscribers.Set
+	gate        gate.Gate
 }
 
 // GetState implements persistence.Provider. Applications give the journal to journal.Using rather than using this.
@@ -47,7 +49,7 @@ func (j *Journal) GetState() persistence.ProviderState { return j.provider.GetSt
 // no error. It returns ErrFileChanged if another file has taken the place of the one that was opened, and the
 // write-ahead log had to be moved out of its way.
 func (j *Journal) Close() error {
-	if !j.gate.close() {
+	if !j.gate.Close() {
 		return nil
 	}
 	// The last connection to close moves the write-ahead log into the file, which is the writer's work.
@@ -77,10 +79,10 @@ func (j *Journal) write(ctx context.Context, op string, fn func(*sql.Tx) error) 
 }
 
 func (j *Journal) transact(ctx context.Context, op string, db *sql.DB, opts *sql.TxOptions, fn func(*sql.Tx) error) error {
-	if !j.gate.enter() {
+	if !j.gate.Enter() {
 		return j.wrap(op, query.ErrClosed)
 	}
-	defer j.gate.leave()
+	defer j.gate.Leave()
 
 	err := j.onFile(func() error { return inTx(ctx, db, opts, fn) })
 	if err == nil {

@@ -1,42 +1,8 @@
 package sqlite
 
-import "sync"
-
-// subscribers are those who want to know when something was appended. The zero value has none.
-type subscribers struct {
-	mu   sync.RWMutex
-	last int
-	fns  map[int]func()
-}
-
 // Subscribe has fn called after appends through this Journal, once for all that share a transaction, and by
 // [Journal.Notify]. Appends of other processes, and through another Journal on the same file, are not noticed. All other
 // appends wait for fn: it must neither append nor call cancel.
 func (j *Journal) Subscribe(fn func()) (cancel func()) {
-	return j.subscribers.add(fn)
-}
-
-func (s *subscribers) add(fn func()) (cancel func()) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.fns == nil {
-		s.fns = make(map[int]func())
-	}
-	s.last++
-	id := s.last
-	s.fns[id] = fn
-	return func() {
-		// Readers of fns call them under the lock, so that none runs any more once it was taken here.
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		delete(s.fns, id)
-	}
-}
-
-func (s *subscribers) notify() {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	for _, fn := range s.fns {
-		fn()
-	}
+	return j.subscribers.Add(fn)
 }

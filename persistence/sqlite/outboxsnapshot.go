@@ -3,11 +3,11 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
+	"github.com/protoactor-contrib/protoactor-outbox/persistence/internal/keep"
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
 )
 
@@ -74,7 +74,7 @@ func (j *Journal) Save(ctx context.Context, key string, s query.Saved) error {
 	if err != nil {
 		return err
 	}
-	keep, err := encodeKeep(s.Keep)
+	kept, err := keep.Encode(s.Keep)
 	if err != nil {
 		return j.wrap(op, err)
 	}
@@ -87,7 +87,7 @@ func (j *Journal) Save(ctx context.Context, key string, s query.Saved) error {
 			return fmt.Errorf("%w: index %d is stored", query.ErrStaleIndex, stored)
 		}
 		_, err = tx.StmtContext(ctx, j.stmts.outboxSave).ExecContext(ctx,
-			key, s.Index, int64(s.Keep.Watermark), keep, time.Now().UnixMicro(), s.Data)
+			key, s.Index, int64(s.Keep.Watermark), kept, time.Now().UnixMicro(), s.Data)
 		return err
 	})
 }
@@ -124,10 +124,10 @@ func (j *Journal) Unregister(ctx context.Context, key string) error {
 func loadSaved(ctx context.Context, stmt *sql.Stmt, key string) (s query.Saved, err error) {
 	var (
 		watermark query.Offset
-		keep      string
+		kept      string
 		noData    bool
 	)
-	err = stmt.QueryRowContext(ctx, key).Scan(&s.Epoch, &s.Index, &watermark, &keep, &s.Data, &noData)
+	err = stmt.QueryRowContext(ctx, key).Scan(&s.Epoch, &s.Index, &watermark, &kept, &s.Data, &noData)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return query.Saved{}, nil
@@ -135,62 +135,9 @@ func loadSaved(ctx context.Context, stmt *sql.Stmt, key string) (s query.Saved, 
 		return query.Saved{}, err
 	}
 	s.Data = notNil(s.Data, noData)
-	if s.Keep, err = decodeKeep(keep); err != nil {
+	if s.Keep, err = keep.Decode(kept); err != nil {
 		return query.Saved{}, err
 	}
 	s.Keep.Watermark = watermark
 	return s, nil
-}
-
-// storedKeep is the JSON form of a query.Keep, less its watermark, which has a column of its own.
-type storedKeep struct {
-	Anchor *storedPointer   `json:"anchor,omitempty"`
-	Held   map[string]int64 `json:"held,omitempty"` // persistence id → next sequence number
-	Parked []storedPointer  `json:"parked,omitempty"`
-}
-
-type storedPointer struct {
-	PersistenceID  string `json:"id"`
-	SequenceNumber int64  `json:"seq"`
-}
-
-func encodeKeep(k query.Keep) (string, error) {
-	stored := storedKeep{Held: k.Held}
-	for id := range k.Held {
-		if err := query.ValidateID(id); err != nil {
-			return "", fmt.Errorf("held: %w", err)
-		}
-	}
-	if k.Anchor != (query.Pointer{}) {
-		stored.Anchor = (*storedPointer)(&k.Anchor)
-		if err := query.ValidateID(k.Anchor.PersistenceID); err != nil {
-			return "", fmt.Errorf("anchor: %w", err)
-		}
-	}
-	for _, p := range k.Parked {
-		if err := query.ValidateID(p.PersistenceID); err != nil {
-			return "", fmt.Errorf("parked: %w", err)
-		}
-		stored.Parked = append(stored.Parked, storedPointer(p))
-	}
-	text, err := json.Marshal(stored)
-	if err != nil {
-		return "", fmt.Errorf("encode what is kept: %w", err)
-	}
-	return string(text), nil
-}
-
-func decodeKeep(text string) (k query.Keep, err error) {
-	var stored storedKeep
-	if err := json.Unmarshal([]byte(text), &stored); err != nil {
-		return query.Keep{}, fmt.Errorf("decode what is kept: %w", err)
-	}
-	k.Held = stored.Held
-	if stored.Anchor != nil {
-		k.Anchor = query.Pointer(*stored.Anchor)
-	}
-	for _, p := range stored.Parked {
-		k.Parked = append(k.Parked, query.Pointer(p))
-	}
-	return k, nil
 }

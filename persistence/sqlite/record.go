@@ -65,10 +65,10 @@ func (j *Journal) AppendTx(ctx context.Context, tx *sql.Tx, records ...journal.R
 	if err != nil {
 		return nil, j.wrap(op, err)
 	}
-	if !j.gate.enter() {
+	if !j.gate.Enter() {
 		return nil, j.wrap(op, query.ErrClosed)
 	}
-	defer j.gate.leave()
+	defer j.gate.Leave()
 	if err := j.onFile(func() error { return j.appendTx(ctx, tx, rows) }); err != nil {
 		return nil, j.wrap(op, err)
 	}
@@ -77,7 +77,7 @@ func (j *Journal) AppendTx(ctx context.Context, tx *sql.Tx, records ...journal.R
 
 // Notify wakes the journal's subscribers, such as an outbox. Call it after the commit of a transaction that AppendTx was
 // used in. Without it the records are found by polling.
-func (j *Journal) Notify() { j.subscribers.notify() }
+func (j *Journal) Notify() { j.subscribers.Notify() }
 
 func newRows(records []journal.Record) ([]row, error) {
 	if err := journal.ValidateRecords(records); err != nil {
