@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -91,11 +90,11 @@ func (r *riverPeer) prepare(ctx context.Context, round, events int) error {
 	return nil
 }
 
-func (r *riverPeer) drain(ctx context.Context, round, events int) error {
+func (r *riverPeer) drain(ctx context.Context, round, events int) (end func() error, err error) {
 	all := &publishing{want: int64(events), done: make(chan struct{})}
 	workers := river.NewWorkers()
 	if err := river.AddWorkerSafely(workers, all); err != nil {
-		return err
+		return nil, err
 	}
 	c, err := r.client(river.Config{
 		Workers:           workers,
@@ -105,16 +104,16 @@ func (r *riverPeer) drain(ctx context.Context, round, events int) error {
 		JobTimeout:        -1, // or each job would have a timer
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := c.Start(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	select {
 	case <-all.done:
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
-	// It notes the last jobs as done before it stops.
-	return errors.Join(err, c.Stop(context.WithoutCancel(ctx)))
+	// Before it stops, it notes the last jobs as done.
+	return func() error { return c.Stop(context.WithoutCancel(ctx)) }, err
 }

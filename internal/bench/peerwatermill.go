@@ -84,14 +84,14 @@ func (w *watermillPeer) write(p message.Publisher, events int) error {
 	return nil
 }
 
-func (w *watermillPeer) drain(ctx context.Context, round, events int) error {
+func (w *watermillPeer) drain(ctx context.Context, round, events int) (end func() error, err error) {
 	s, err := w.subscriber(fmt.Sprintf("round-%d", round))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	messages, err := s.Subscribe(ctx, w.topic)
 	if err != nil {
-		return errors.Join(err, s.Close())
+		return s.Close, err
 	}
 	n := 0
 	for m := range messages {
@@ -103,7 +103,7 @@ func (w *watermillPeer) drain(ctx context.Context, round, events int) error {
 	if n < events {
 		err = fmt.Errorf("only %d of %d messages came", n, events)
 	}
-	return errors.Join(err, s.Close())
+	return s.Close, err
 }
 
 // forwarderPeer is Watermill's outbox: a forwarder that takes messages out of their envelopes and publishes them elsewhere.
@@ -125,15 +125,15 @@ func (f forwarderPeer) prepare(_ context.Context, round, events int) error {
 	return errors.Join(f.write(wrapped, events), wrapped.Close())
 }
 
-func (f forwarderPeer) drain(ctx context.Context, round, events int) error {
+func (f forwarderPeer) drain(ctx context.Context, round, events int) (end func() error, err error) {
 	s, err := f.subscriber(fmt.Sprintf("round-%d", round))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	all := &countingMessages{want: int64(events), done: make(chan struct{})}
 	fwd, err := forwarder.NewForwarder(s, all, watermill.NopLogger{}, forwarder.Config{ForwarderTopic: f.topic})
 	if err != nil {
-		return errors.Join(err, s.Close())
+		return s.Close, err
 	}
 	stop := background(ctx, fwd.Run)
 	select {
@@ -141,7 +141,7 @@ func (f forwarderPeer) drain(ctx context.Context, round, events int) error {
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
-	return errors.Join(err, fwd.Close(), stop())
+	return func() error { return errors.Join(fwd.Close(), stop()) }, err
 }
 
 // countingMessages counts what a forwarder publishes.

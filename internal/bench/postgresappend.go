@@ -26,7 +26,7 @@ func postgresAppend(ctx context.Context, b *bench) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, j.Close()) }()
-	many, few := b.scaled(1000, 2), b.scaled(500, 1) // events of each writer
+	many, few := b.scaled(500, 2), b.scaled(250, 1) // events of each writer
 	speeds, err := compare(b.rounds(),
 		contender{many * writers, func(round int) error { return b.world.persist(ctx, j, round, many) }},
 		contender{few * writers, func(round int) error {
