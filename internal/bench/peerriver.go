@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	riverWorkers      = 2000
+	riverWorkers      = 2000 // 500 and 8,000 were slower
 	riverJobsAtOnce   = 10_000
 	riverFetchEvery   = time.Millisecond
 	riverSchema       = "river"

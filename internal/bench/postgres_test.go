@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/assert"
@@ -122,4 +123,21 @@ func TestTrafficCountsWhatGoesToTheServer(t *testing.T) {
 	savedState, err := stateOf(t.Context(), j.pool, schema)
 	require.NoError(t, err)
 	assert.NotEqual(t, acquired, savedState)
+}
+
+func TestWatermillStallsBehindATransactionInAnotherDatabase(t *testing.T) {
+	_, d := onDatabase(t)
+	pool, err := d.connect(t.Context())
+	require.NoError(t, err)
+	defer pool.Close()
+	w := &watermillPeer{pool, "stalled", 16, 100 * time.Millisecond}
+
+	elsewhere, err := pgx.Connect(t.Context(), serverURL())
+	require.NoError(t, err)
+	defer func() { assert.NoError(t, elsewhere.Close(context.Background())) }()
+	_, err = elsewhere.Exec(t.Context(), "BEGIN")
+	require.NoError(t, err)
+	_, err = elsewhere.Exec(t.Context(), "SELECT pg_current_xact_id()")
+	require.NoError(t, err)
+	require.ErrorIs(t, w.prepare(t.Context(), 0, 10), errStalled)
 }
