@@ -20,6 +20,12 @@ var cases = []benchCase{
 	{"memory", "memory with many ids", memoryOfIDs},
 	{"idle", "queries and writes while nothing happens", idle},
 	{"restart", "the first publish after a start", restart},
+	{"postgres-drain", "publish what is in a PostgreSQL database", postgresDrain},
+	{"postgres-latency", "from commit to publish, beside LISTEN and SELECT", postgresLatency},
+	{"postgres-append", "persist from many actors at once, beside single INSERTs", postgresAppend},
+	{"postgres-idle", "statements and writes while nothing happens", postgresIdle},
+	{"postgres-ids", "restart and memory with many ids", postgresIDs},
+	{"postgres-peers", "publish a backlog, beside Watermill and River", postgresPeers},
 }
 
 // benchCase is one thing to measure.
@@ -36,6 +42,9 @@ type bench struct {
 	claims []claim
 	files  map[shape]string // SQLite journals that were made, by what is in them
 	world  *world
+	// database is there once a case has asked for it.
+	database *database
+	skipped  []string
 }
 
 func newBench(out io.Writer, dir string, scale float64) *bench {
@@ -48,6 +57,20 @@ func (b *bench) measure(ctx context.Context, c benchCase) error {
 	defer b.world.close()
 	runtime.GC()
 	return c.run(ctx, b)
+}
+
+// skip says that a case was not measured, and why.
+func (b *bench) skip(name string, why error) {
+	b.skipped = append(b.skipped, name)
+	_, _ = fmt.Fprintf(b.out, "SKIPPED %s: %v\n", name, why)
+}
+
+// close removes what the run has made on servers.
+func (b *bench) close(ctx context.Context) error {
+	if b.database == nil {
+		return nil
+	}
+	return b.database.drop(ctx)
 }
 
 // scaled is how many of n events or ids this run takes, at least some.

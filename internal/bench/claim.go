@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"text/tabwriter"
 )
 
@@ -66,6 +67,9 @@ func (b *bench) table() {
 			c.what, sign, figure(c.must), sign, figure(c.goal), figure(c.measured), c.unit, c.verdict(c.measured))
 	}
 	_ = t.Flush()
+	if len(b.skipped) > 0 {
+		_, _ = fmt.Fprintf(b.out, "SKIPPED, and not judged: %s.\n", strings.Join(b.skipped, ", "))
+	}
 	if b.scale != 1 {
 		_, _ = fmt.Fprintf(b.out, "The bars are for -scale 1; this was %v.\n", b.scale)
 	}

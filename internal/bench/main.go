@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"regexp"
 	"runtime"
+	"syscall"
 	"time"
 )
 
@@ -17,7 +18,7 @@ import (
 var errMissed = errors.New("a must was missed")
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:], os.Stdout)
 	stop()
 	switch {
@@ -39,7 +40,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 		_, _ = fmt.Fprintln(out, "usage: bench [flags]")
 		flags.PrintDefaults()
 		for _, c := range cases {
-			_, _ = fmt.Fprintf(out, "  %-14s %s\n", c.name, c.about)
+			_, _ = fmt.Fprintf(out, "  %-16s %s\n", c.name, c.about)
 		}
 	}
 	if err := flags.Parse(args); err != nil {
@@ -59,13 +60,19 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 
 	b := newBench(out, dir, *scale)
+	defer func() { err = errors.Join(err, b.close(ctx)) }()
 	b.line("machine", "cores", runtime.GOMAXPROCS(0), "go", runtime.Version(), "os", runtime.GOOS+"/"+runtime.GOARCH, "scale", *scale)
 	for _, c := range cases {
 		if !pattern.MatchString(c.name) {
 			continue
 		}
 		begun := time.Now()
-		if err := b.measure(ctx, c); err != nil {
+		err := b.measure(ctx, c)
+		if errors.Is(err, errNoServer) && !requireServices() {
+			b.skip(c.name, err)
+			continue
+		}
+		if err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
 		b.line("took", "case", c.name, "s", time.Since(begun).Seconds())
