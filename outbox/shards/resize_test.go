@@ -96,7 +96,7 @@ func (w *shop) fallIll(ids ...string) {
 }
 
 func (w *shop) options() []Option {
-	return []Option{WithOutboxOptions(outbox.WithPollInterval(time.Millisecond), outbox.WithLanes(1), outbox.WithMaxUnsaved(maxUnsaved), outbox.WithMaxHeld(8),
+	return []Option{WithOutboxOptions(outbox.WithPollInterval(time.Millisecond), outbox.WithLanes(1), outbox.WithMaxUnsaved(maxUnsaved), outbox.WithMaxHeld(8), outbox.WithHoldAfter(20*time.Millisecond),
 		outbox.WithBackoff(time.Millisecond, 5*time.Millisecond))}
 }
 
@@ -200,7 +200,7 @@ func (w *shop) resize(from, to int) error {
 // meanwhile.
 func TestResizeLosesNothing(t *testing.T) {
 	seeds := []uint64{}
-	for seed := range uint64(25) {
+	for seed := range uint64(100) {
 		seeds = append(seeds, seed)
 	}
 	if s := os.Getenv("SHARDS_TEST_SEED"); s != "" {
@@ -232,6 +232,11 @@ func resizeOnce(w *shop) {
 		w.write(w.rng.IntN(40))
 		if !w.resizeFaultily(from, to) {
 			continue // taken back
+		}
+		for number := range from { // an outbox without shards has no place of its own
+			saved, err := w.j.Load(context.Background(), names{"shop", from}.key(number))
+			require.NoError(w.t, err)
+			require.Zero(w.t, saved.Index, "what is left of the old shards would keep the journal from trimming for ever")
 		}
 		from = to
 	}
@@ -287,6 +292,9 @@ func (w *shop) resizeFaultily(from, to int) (done bool) {
 		dead := false
 		w.j.onCall(func(_, _ string) (before, after error) {
 			calls++
+			if calls%7 == 3 {
+				w.write(1) // somebody does, meanwhile
+			}
 			switch {
 			case dead || (calls > at && at >= 0 && !late):
 				dead = true
@@ -338,4 +346,94 @@ func (w *shop) resizeWithin(from, to int, dead func() bool) error {
 			}
 		}
 	}
+}
+
+func TestAnEmptyOutboxChangesItsNumber(t *testing.T) {
+	w := newShop(t, 1)
+	for _, change := range [][2]int{{0, 4}, {4, 2}, {2, 0}, {0, 3}} {
+		require.NoError(t, w.resize(change[0], change[1]), "from %d to %d", change[0], change[1])
+		require.NoError(t, w.resize(change[0], change[1]), "again: it is complete")
+	}
+	clients, stop := w.run(3)
+	defer stop()
+	w.write(30)
+	w.flush(clients)
+	w.check()
+}
+
+func TestAChangeIsRefusedWhereItIsNotSafe(t *testing.T) {
+	w := newShop(t, 1)
+	require.ErrorIs(t, w.resize(2, 3), ErrLayout, "nothing is stored")
+	clients, stop := w.run(2)
+	w.write(10)
+	w.flush(clients)
+	require.ErrorIs(t, w.resize(3, 4), ErrLayout, "it has other shards")
+	require.NoError(t, clients[1].Pause(context.Background()))
+	stop()
+	require.ErrorIs(t, w.resize(2, 3), errPaused)
+	var wrong *outbox.OptionError
+	require.ErrorAs(t, w.resize(2, 2), &wrong)
+	require.ErrorAs(t, w.resize(2, 1025), &wrong)
+	require.ErrorAs(t, w.resize(-1, 2), &wrong)
+
+	clients, stop = w.run(2)
+	require.NoError(t, clients[1].Resume(context.Background()))
+	stop()
+	w.j.onCall(func(op, key string) (before, after error) {
+		if op == "Acquire" && key == (names{"shop", 3}).key(0) {
+			return errInjected, nil
+		}
+		return nil, nil
+	})
+	require.ErrorIs(t, w.resize(2, 3), errInjected)
+	w.j.onCall(nil)
+	for _, shards := range []int{2, 3} {
+		require.ErrorIs(t, checkLayout(context.Background(), w.j, names{"shop", shards}), ErrLayout, "no member runs while it is changed")
+	}
+	require.ErrorIs(t, w.resize(2, 4), ErrLayout, "another change is under way")
+	abort := func(from, to int) error {
+		return Abort(context.Background(), "shop", from, to, w.j, w.props(), w.options()...)
+	}
+	require.NoError(t, abort(2, 3))
+	require.NoError(t, abort(2, 3), "again: there is none")
+	require.NoError(t, checkLayout(context.Background(), w.j, names{"shop", 2}))
+	require.NoError(t, w.resize(2, 3))
+	require.ErrorIs(t, abort(2, 3), ErrLayout, "it is complete")
+}
+
+// Members that were not stopped are fenced, and run nothing until their number is right.
+func TestAChangeFencesMembersThatRun(t *testing.T) {
+	w := newShop(t, 1)
+	old, stopOld := w.run(2)
+	w.write(20)
+	w.flush(old)
+	ends := make(chan error, 100)
+	w.system.EventStream.Subscribe(func(event any) {
+		if s, ok := event.(*outbox.Stopped); ok {
+			ends <- s.Err
+		}
+	})
+	elsewhere := testkit.NewActorSystem(t) // a name is taken once in an actor system
+	require.NoError(t, Resize(testContext(t), elsewhere.Root, "shop", 2, 3, w.j, w.props(), w.options()...))
+	w.lives += 2
+	w.write(20)
+	for range old {
+		require.ErrorIs(t, <-ends, outbox.ErrFenced)
+	}
+	stopOld()
+	_, _ = w.run(2)
+	for range old {
+		require.ErrorIs(t, <-ends, ErrLayout)
+	}
+	clients, stop := w.run(3)
+	defer stop()
+	w.flush(clients)
+	w.check()
+}
+
+func testContext(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	t.Cleanup(cancel)
+	return ctx
 }
