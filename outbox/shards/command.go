@@ -76,15 +76,15 @@ func (g *grain) tell(c actor.Context) {
 		Identity: g.identity, Number: int32(g.number), Shards: int32(g.shards), Address: c.ActorSystem().Address(),
 		State: g.state, Reason: stored.Text(g.reason, stored.MaxReason), Since: durationpb.New(time.Since(g.since)),
 	}
-	if g.memory != nil {
+	if g.past != nil {
 		slices := g.slices(g.number)
 		m.FromSlice, m.ToSlice = int32(slices.From), int32(slices.To)
-		g.memory.mu.Lock()
-		m.Activations = g.memory.activations
-		if g.state == outboxv1.ShardState_SHARD_STATE_STANDBY && g.memory.standby != nil {
-			m.FencedBy = g.memory.standby.epoch
+		g.past.mu.Lock()
+		m.Activations = g.past.activations
+		if g.state == outboxv1.ShardState_SHARD_STATE_STANDBY && g.past.standby != nil {
+			m.FencedBy = g.past.standby.epoch
 		}
-		g.memory.mu.Unlock()
+		g.past.mu.Unlock()
 	}
 	if g.child == nil {
 		c.Send(sender, m)

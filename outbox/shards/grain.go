@@ -25,7 +25,7 @@ type grain struct {
 	log        *slog.Logger
 	identity   string
 	number     int
-	memory     *memory
+	past       *past
 	activation *activation
 	scope      context.Context //nolint:containedctx // it is the instance's lifetime, ended in Stopping and Restarting
 	cancel     context.CancelFunc
@@ -113,12 +113,12 @@ func (g *grain) begin(c actor.Context, identity *cluster.ClusterIdentity) {
 		g.become(outboxv1.ShardState_SHARD_STATE_REFUSED, fmt.Sprintf("outbox %q has no such shard: it has %d by this member's configuration", g.name, g.shards))
 		return
 	}
-	g.number, g.memory = number, g.remember(number)
+	g.number, g.past = number, g.remember(number)
 	g.subscribe(c)
-	g.memory.mu.Lock()
-	g.memory.activations++
-	standing := g.memory.standby
-	g.memory.mu.Unlock()
+	g.past.mu.Lock()
+	g.past.activations++
+	standing := g.past.standby
+	g.past.mu.Unlock()
 	switch {
 	case leaving:
 		g.left(nil)
@@ -155,17 +155,13 @@ func (g *grain) become(state outboxv1.ShardState, reason string) {
 // run spawns the outbox.
 func (g *grain) run(c actor.Context) {
 	g.forget()
-	g.memory.mu.Lock()
-	g.memory.standby = nil
-	g.memory.children++
-	child := g.memory.children
-	g.memory.mu.Unlock()
+	g.past.mu.Lock()
+	g.past.standby = nil
+	g.past.children++
+	child := g.past.children
+	g.past.mu.Unlock()
 	g.fence = &fence{SnapshotStore: g.snapshots, names: g.names, key: g.key(g.number)}
-	store := g.snapshots
-	if store != nil {
-		store = g.fence
-	}
-	props, err := g.props(g.number, store)
+	props, err := g.props(g.number, g.journal, g.fence)
 	if err != nil { // New has tried
 		g.fail(c, err)
 		return
@@ -266,9 +262,9 @@ func (g *grain) topologyChanged(c actor.Context) {
 	if g.state != outboxv1.ShardState_SHARD_STATE_STANDBY {
 		return
 	}
-	g.memory.mu.Lock()
-	changed := g.memory.standby != nil && g.memory.standby.topology != g.topology.Load()
-	g.memory.mu.Unlock()
+	g.past.mu.Lock()
+	changed := g.past.standby != nil && g.past.standby.topology != g.topology.Load()
+	g.past.mu.Unlock()
 	if changed {
 		// If the shard is another member's now, this actor is about to be stopped.
 		g.become(outboxv1.ShardState_SHARD_STATE_STARTING, "the cluster has changed")

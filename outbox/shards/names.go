@@ -47,6 +47,9 @@ func (n names) number(identity string) (number int, ok bool) {
 
 // outboxName is that of the outbox of a shard. It has the number of all of them, so that two layouts never share offsets.
 func (n names) outboxName(number int) string {
+	if n.plain() {
+		return n.name
+	}
 	return fmt.Sprintf("%s-%d/%d", n.name, number, n.shards)
 }
 
@@ -61,15 +64,21 @@ func plainKey(name string) string { return "outbox/" + name }
 // slices of a shard: the 1024 are divided as evenly as it goes.
 func (n names) slices(number int) query.SliceRange {
 	return query.SliceRange{
-		From: uint16(number * query.NumSlices / n.shards),
-		To:   uint16((number + 1) * query.NumSlices / n.shards),
+		From: uint16(number * query.NumSlices / n.count()),
+		To:   uint16((number + 1) * query.NumSlices / n.count()),
 	}
 }
+
+// count is the number of outboxes: without shards, it is one.
+func (n names) count() int { return max(1, n.shards) }
+
+// plain reports whether it is an outbox without shards.
+func (n names) plain() bool { return n.shards == 0 }
 
 // of returns the shard that a persistence id belongs to.
 func (n names) of(id string) int { return n.ofSlice(query.SliceOf(id)) }
 
 func (n names) ofSlice(slice uint16) int {
 	// The greatest number whose first slice is not behind this one.
-	return ((int(slice)+1)*n.shards - 1) / query.NumSlices
+	return ((int(slice)+1)*n.count() - 1) / query.NumSlices
 }

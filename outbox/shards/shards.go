@@ -26,7 +26,7 @@ type Shards struct {
 	leaving  bool
 	refusal  string // why shards are refused, as it was last said; empty if they are not
 	active   map[*activation]struct{}
-	memories []*memory // by shard; nil for those that were never active here
+	pasts    []*past // by shard; nil for those that were never active here
 }
 
 // activation is a shard's actor, as its member sees it.
@@ -45,9 +45,9 @@ func (a *activation) settle(err error) {
 	})
 }
 
-// memory is what a member remembers of a shard over its activations. It belongs to the shard's actor, of which a member has
+// past is what a member remembers of a shard over its activations. It belongs to the shard's actor, of which a member has
 // one at a time, but for moments in which an older one is ending.
-type memory struct {
+type past struct {
 	mu          sync.Mutex
 	activations int64
 	children    int // outboxes spawned, so that no name is used twice
@@ -79,15 +79,18 @@ func New(name string, shards int, journal query.Journal, publisher *actor.Props,
 	if s.snapshots == nil {
 		s.snapshots, _ = journal.(query.SnapshotStore)
 	}
-	s.memories = make([]*memory, shards)
-	if _, err := s.props(0, s.snapshots); err != nil {
+	s.pasts = make([]*past, shards)
+	if _, err := s.props(0, journal, s.snapshots); err != nil {
 		return nil, err
+	}
+	if s.snapshots == nil {
+		return nil, &outbox.OptionError{Option: "WithSnapshots", Problem: "the journal cannot keep offsets: say here where they are, not in WithOutboxOptions"}
 	}
 	return s, nil
 }
 
 // props are those of the outbox of one shard.
-func (s *Shards) props(number int, snapshots query.SnapshotStore) (*actor.Props, error) {
+func (s *Shards) props(number int, journal query.Journal, snapshots query.SnapshotStore) (*actor.Props, error) {
 	filter := s.filter
 	filter.Slices = s.slices(number)
 	opts := append(s.outbox[:len(s.outbox):len(s.outbox)], outbox.WithFilter(filter))
@@ -97,7 +100,7 @@ func (s *Shards) props(number int, snapshots query.SnapshotStore) (*actor.Props,
 	if snapshots != nil {
 		opts = append(opts, outbox.WithSnapshots(snapshots))
 	}
-	return outbox.Props(s.outboxName(number), s.journal, s.publisher, opts...)
+	return outbox.Props(s.outboxName(number), journal, s.publisher, opts...)
 }
 
 // Kind returns the kind of the shards' actors, "outbox-<name>", for cluster.WithKinds of every member.
@@ -106,13 +109,13 @@ func (s *Shards) Kind() *cluster.Kind {
 }
 
 // remember returns what is known of a shard.
-func (s *Shards) remember(number int) *memory {
+func (s *Shards) remember(number int) *past {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.memories[number] == nil {
-		s.memories[number] = &memory{}
+	if s.pasts[number] == nil {
+		s.pasts[number] = &past{}
 	}
-	return s.memories[number]
+	return s.pasts[number]
 }
 
 // enter makes a shard's actor known; leaving is true if it must not run an outbox.

@@ -50,15 +50,15 @@ type looked struct {
 // fenced begins to stand by: another has taken over.
 func (g *grain) fenced(c actor.Context) {
 	g.fence = nil // it is not ours to release
-	g.memory.mu.Lock()
-	wait := g.memory.wait
+	g.past.mu.Lock()
+	wait := g.past.wait
 	if wait == 0 || time.Since(g.spawnedAt) > mostWait {
 		wait = leastWait
 	}
-	g.memory.wait = min(2*wait, mostWait)
+	g.past.wait = min(2*wait, mostWait)
 	standing := &standby{topology: g.topology.Load(), wait: jittered(wait), still: time.Now()}
-	g.memory.standby = standing
-	g.memory.mu.Unlock()
+	g.past.standby = standing
+	g.past.mu.Unlock()
 	g.log.Warn("another owner has taken over a shard: this one stands by")
 	protect(g.log, func() { c.ActorSystem().EventStream.Publish(&Fenced{Identity: g.identity, PID: c.Self()}) })
 	g.standBy(c, standing)
@@ -142,9 +142,9 @@ func (g *grain) looked(c actor.Context, l looked) {
 		g.run(c)
 		return
 	}
-	g.memory.mu.Lock()
-	s := g.memory.standby
-	g.memory.mu.Unlock()
+	g.past.mu.Lock()
+	s := g.past.standby
+	g.past.mu.Unlock()
 	if s == nil { // a later activation has gone on
 		g.run(c)
 		return

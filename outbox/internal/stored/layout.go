@@ -16,14 +16,11 @@ func OpenLayout(data []byte) (*outboxv1.Layout, error) {
 	if err := open(data, kindLayout, m); err != nil {
 		return nil, err
 	}
-	// While an outbox without shards is moved, it has none yet.
-	if !within(m.GetShards()) && !(m.GetShards() == 0 && m.GetResize() != nil) {
-		return nil, fmt.Errorf("%w: a layout of %d shards", ErrCorrupt, m.GetShards())
+	if n := m.GetShards(); n < 1 || n > query.NumSlices {
+		return nil, fmt.Errorf("%w: a layout of %d shards", ErrCorrupt, n)
 	}
-	if to := m.GetResize().GetTo(); m.GetResize() != nil && !within(to) {
+	if to := m.GetResize().GetTo(); to < 0 || to > query.NumSlices {
 		return nil, fmt.Errorf("%w: a change to %d shards", ErrCorrupt, to)
 	}
 	return m, nil
 }
-
-func within(shards int32) bool { return shards >= 1 && shards <= query.NumSlices }

@@ -447,15 +447,11 @@ func (x *Layout) GetResize() *Resize {
 // Resize is a change of the number of shards that has begun and is not complete.
 type Resize struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Number of shards to be.
-	To int32 `protobuf:"varint,1,opt,name=to,proto3" json:"to,omitempty"`
-	// Offset through which the old shards publish before they end. The new ones begin behind it.
-	Through int64 `protobuf:"varint,2,opt,name=through,proto3" json:"through,omitempty"`
-	// Identity of the journal that the offset belongs to.
-	JournalIdentity string                 `protobuf:"bytes,3,opt,name=journal_identity,json=journalIdentity,proto3" json:"journal_identity,omitempty"`
-	Begun           *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=begun,proto3" json:"begun,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Number of shards to be; 0 for an outbox without shards.
+	To            int32                  `protobuf:"varint,1,opt,name=to,proto3" json:"to,omitempty"`
+	Begun         *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=begun,proto3" json:"begun,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Resize) Reset() {
@@ -493,20 +489,6 @@ func (x *Resize) GetTo() int32 {
 		return x.To
 	}
 	return 0
-}
-
-func (x *Resize) GetThrough() int64 {
-	if x != nil {
-		return x.Through
-	}
-	return 0
-}
-
-func (x *Resize) GetJournalIdentity() string {
-	if x != nil {
-		return x.JournalIdentity
-	}
-	return ""
 }
 
 func (x *Resize) GetBegun() *timestamppb.Timestamp {
@@ -547,12 +529,10 @@ const file_outbox_v1_shards_proto_rawDesc = "" +
 	"\x06Layout\x12\x16\n" +
 	"\x06shards\x18\x01 \x01(\x05R\x06shards\x120\n" +
 	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12)\n" +
-	"\x06resize\x18\x03 \x01(\v2\x11.outbox.v1.ResizeR\x06resize\"\x8f\x01\n" +
+	"\x06resize\x18\x03 \x01(\v2\x11.outbox.v1.ResizeR\x06resize\"J\n" +
 	"\x06Resize\x12\x0e\n" +
-	"\x02to\x18\x01 \x01(\x05R\x02to\x12\x18\n" +
-	"\athrough\x18\x02 \x01(\x03R\athrough\x12)\n" +
-	"\x10journal_identity\x18\x03 \x01(\tR\x0fjournalIdentity\x120\n" +
-	"\x05begun\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05begun*\xbf\x01\n" +
+	"\x02to\x18\x01 \x01(\x05R\x02to\x120\n" +
+	"\x05begun\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05begun*\xbf\x01\n" +
 	"\n" +
 	"ShardState\x12\x1b\n" +
 	"\x17SHARD_STATE_UNSPECIFIED\x10\x00\x12\x18\n" +
