@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"maps"
 	mathrand "math/rand/v2"
 	"net"
 	"os"
@@ -192,6 +193,19 @@ func (p *party) runs(members ...*process) {
 			}
 		}
 		return true
+	})
+}
+
+// rests waits until no shard has changed hands for a while: after a join, several do.
+func (p *party) rests() {
+	p.t.Helper()
+	const quiet = 2 * time.Second
+	since, before := time.Now(), p.owners()
+	p.await("the shards stay where they are", func() bool {
+		if now := p.owners(); !maps.Equal(before, now) {
+			since, before = time.Now(), now
+		}
+		return time.Since(since) >= quiet
 	})
 }
 

@@ -38,6 +38,7 @@ func TestAKilledMember(t *testing.T) {
 	overEach(t, 3, func(t *testing.T, p *party) {
 		three(p)
 		for range kills {
+			p.rests()
 			at := p.random.IntN(3)
 			victim := p.sitting[at]
 			lost := p.owners()

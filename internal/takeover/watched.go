@@ -24,7 +24,9 @@ func (w watched) Acquire(ctx context.Context, key string, held int64) (query.Sav
 }
 
 // Load implements query.SnapshotStore.
-func (w watched) Load(ctx context.Context, key string) (query.Saved, error) { return w.store.Load(ctx, key) }
+func (w watched) Load(ctx context.Context, key string) (query.Saved, error) {
+	return w.store.Load(ctx, key)
+}
 
 // Save implements query.SnapshotStore.
 func (w watched) Save(ctx context.Context, key string, s query.Saved) error {
@@ -34,7 +36,9 @@ func (w watched) Save(ctx context.Context, key string, s query.Saved) error {
 }
 
 // Unregister implements query.SnapshotStore.
-func (w watched) Unregister(ctx context.Context, key string) error { return w.store.Unregister(ctx, key) }
+func (w watched) Unregister(ctx context.Context, key string) error {
+	return w.store.Unregister(ctx, key)
+}
 
 func (w watched) tell(began time.Time, what What, key string, epoch, index int64, err error) error {
 	switch {

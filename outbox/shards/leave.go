@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/protoactor-contrib/protoactor-outbox/outbox"
 )
 
 // Leave has this member's shards stop in good order, before the application shuts its cluster down: each reads nothing more,
@@ -29,7 +31,8 @@ func (s *Shards) Leave(ctx context.Context, deadline time.Duration) error {
 	for _, a := range active {
 		select {
 		case <-a.idle:
-			if a.err != nil {
+			// One that is another's by now has been left already.
+			if a.err != nil && !errors.Is(a.err, outbox.ErrFenced) {
 				errs = append(errs, fmt.Errorf("shard at %s: %w", a.pid.GetId(), a.err))
 			}
 		case <-ctx.Done():
