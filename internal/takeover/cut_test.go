@@ -27,6 +27,7 @@ func apart(t *testing.T, kind string) (*party, *network) {
 func TestMembersCutOffFromEachOther(t *testing.T) {
 	for kind := range kinds {
 		t.Run(kind, func(t *testing.T) {
+			t.Parallel() // they wait most of the time
 			p, n := apart(t, kind)
 			members := three(p)
 			p.rests()

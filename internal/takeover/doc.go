@@ -6,5 +6,7 @@
 // from them when they acquire a shard and save its offsets. It kills members, suspends them, has them leave and join, and cuts
 // them off from each other and from the database.
 //
-// OUTBOX_TAKEOVER_KILLS sets the number of kills (4).
+// OUTBOX_TAKEOVER_KILLS sets the number of kills for each kind of journal (4), OUTBOX_TAKEOVER_EVENTS how many are published by
+// shards and by lanes, to compare (8,000). When they are set, the bars of docs/cluster.md are held to: on a machine with other work
+// they say nothing. OUTBOX_TAKEOVER_SEED sets what is drawn (by default the clock, and printed).
 package takeover

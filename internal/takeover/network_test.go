@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -21,6 +22,9 @@ type network struct {
 	spaces []string
 }
 
+// networks that were made.
+var networks atomic.Int32
+
 // newNetwork needs root.
 func newNetwork(t *testing.T, members int) *network {
 	t.Helper()
@@ -33,7 +37,7 @@ func newNetwork(t *testing.T, members int) *network {
 		}
 		t.Skip("SKIPPED: there is no program ip")
 	}
-	n := &network{t: t, tag: strings.ToLower(rand.Text()[:6]), second: 64 + os.Getpid()%64}
+	n := &network{t: t, tag: strings.ToLower(rand.Text()[:6]), second: int(64 + networks.Add(1))}
 	// Two networks: members reach each other by "m" and everything else by "w".
 	for _, which := range []string{"m", "w"} {
 		bridge := n.bridge(which)

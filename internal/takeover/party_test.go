@@ -27,7 +27,7 @@ const (
 	numShards  = 8
 	maxUnsaved = 64
 	// patience is how long anything may take.
-	patience = 20 * time.Second
+	patience = 30 * time.Second
 )
 
 // seat is where a member runs: one at a time.
@@ -92,11 +92,16 @@ func newDatabase(t *testing.T) string {
 // newParty makes seats for members on this machine, which have one network.
 func newParty(t *testing.T, place string, seats int) *party {
 	t.Helper()
-	all := make([]seat, seats)
+	return newPartyAt(t, place, seatsHere(t, place, seats))
+}
+
+func seatsHere(t *testing.T, place string, n int) []seat {
+	t.Helper()
+	all := make([]seat, n)
 	for i := range all {
 		all[i] = seat{host: "127.0.0.1", port: freePort(t), healthPort: freePort(t), journal: place, worldHost: "127.0.0.1"}
 	}
-	return newPartyAt(t, place, all)
+	return all
 }
 
 func newPartyAt(t *testing.T, place string, seats []seat) *party {
@@ -120,19 +125,25 @@ func freePort(t *testing.T) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
+// jobAt is that of a member at a seat.
+func jobAt(seats []seat, at int, name string) takeover.Job {
+	s := seats[at]
+	job := takeover.Job{
+		Member: name, Host: s.host, Port: s.port, HealthPort: s.healthPort, Journal: s.journal, Shards: numShards, Lanes: 1,
+		MaxUnsaved: maxUnsaved, ProviderInterval: 300 * time.Millisecond, DrainWithin: 5 * time.Second,
+	}
+	for _, other := range seats {
+		job.HealthHosts = append(job.HealthHosts, net.JoinHostPort(other.host, fmt.Sprint(other.healthPort)))
+	}
+	return job
+}
+
 // sit starts a member at a seat.
 func (p *party) sit(at int) *process {
 	p.t.Helper()
 	s := p.seats[at]
-	name := fmt.Sprintf("m%d", len(p.members))
-	job := takeover.Job{
-		Member: name, Host: s.host, Port: s.port, HealthPort: s.healthPort, Journal: s.journal, Shards: numShards,
-		URL: p.world.url(s.worldHost, name), MaxUnsaved: maxUnsaved,
-		ProviderInterval: 300 * time.Millisecond, DrainWithin: 5 * time.Second,
-	}
-	for _, other := range p.seats {
-		job.HealthHosts = append(job.HealthHosts, net.JoinHostPort(other.host, fmt.Sprint(other.healthPort)))
-	}
+	job := jobAt(p.seats, at, fmt.Sprintf("m%d", len(p.members)))
+	job.URL, job.Lanes = p.world.url(s.worldHost, job.Member), 4
 	var before []string
 	if s.netns != "" {
 		before = []string{"ip", "netns", "exec", s.netns}
@@ -150,9 +161,11 @@ type owner struct {
 }
 
 // owners of the shards, by key: those with the greatest epoch.
-func (p *party) owners() map[string]owner {
+func (p *party) owners() map[string]owner { return ownersAmong(p.members) }
+
+func ownersAmong(members []*process) map[string]owner {
 	owners := map[string]owner{}
-	for _, m := range p.members {
+	for _, m := range members {
 		for _, r := range m.all() {
 			if r.What == takeover.Acquired && r.Epoch > owners[r.Key].epoch {
 				owners[r.Key] = owner{m, r.Epoch}
@@ -199,14 +212,18 @@ func (p *party) runs(members ...*process) {
 // rests waits until no shard has changed hands for a while: after a join, several do.
 func (p *party) rests() {
 	p.t.Helper()
-	const quiet = 2 * time.Second
-	since, before := time.Now(), p.owners()
-	p.await("the shards stay where they are", func() bool {
-		if now := p.owners(); !maps.Equal(before, now) {
+	rest := restOf(p.members, 2*time.Second)
+	p.await("the shards stay where they are", rest)
+}
+
+func restOf(members []*process, quiet time.Duration) func() bool {
+	since, before := time.Now(), ownersAmong(members)
+	return func() bool {
+		if now := ownersAmong(members); !maps.Equal(before, now) {
 			since, before = time.Now(), now
 		}
-		return time.Since(since) >= quiet
-	})
+		return len(before) > 0 && time.Since(since) >= quiet
+	}
 }
 
 // publishes reports whether something was received from a shard in this epoch.

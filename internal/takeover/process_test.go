@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"os"
 	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -33,10 +36,10 @@ func run(t *testing.T, job takeover.Job, before ...string) *process {
 	require.NoError(t, err)
 	binary, err := os.Executable()
 	require.NoError(t, err)
-	line := append(before, binary)
+	line := slices.Concat(before, []string{binary})
 	p := &process{job: job, cmd: exec.Command(line[0], line[1:]...), read: make(chan struct{})}
-	// With the race detector, each process would otherwise wait a second before it ends.
-	p.cmd.Env = append(os.Environ(), jobEnv+"="+string(encoded), "GORACE=atexit_sleep_ms=10")
+	// With the race detector, each process would otherwise wait a second before it ends, and fail by the framework's races.
+	p.cmd.Env = append(os.Environ(), jobEnv+"="+string(encoded), "GORACE=atexit_sleep_ms=10 exitcode=0")
 	p.cmd.Stderr = &p.stderr
 	// Its stdout is not its own: the provider's HTTP server greets there.
 	lines, reports, err := os.Pipe()
@@ -46,6 +49,10 @@ func run(t *testing.T, job takeover.Job, before ...string) *process {
 	require.NoError(t, reports.Close())
 	t.Cleanup(func() {
 		_ = p.cmd.Process.Kill()
+		<-p.read
+		for _, race := range p.stderr.races() {
+			t.Errorf("member %s has a race of ours: %s", job.Member, race)
+		}
 		if t.Failed() {
 			t.Logf("member %s: %s", job.Member, p.stderr.tail())
 		}
@@ -73,6 +80,18 @@ func (p *process) all() []takeover.Report {
 	return append([]takeover.Report(nil), p.reports...)
 }
 
+// last is the last report of a kind.
+func (p *process) last(what takeover.What) (r takeover.Report, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, r := range slices.Backward(p.reports) {
+		if r.What == what {
+			return r, true
+		}
+	}
+	return takeover.Report{}, false
+}
+
 func (p *process) kill(t *testing.T) {
 	t.Helper()
 	require.NoError(t, p.cmd.Process.Kill(), "it has ended before: %s", p.stderr.tail())
@@ -94,6 +113,7 @@ func (p *process) goOn(t *testing.T) {
 // leave has it leave in good order, and waits for its end.
 func (p *process) leave(t *testing.T) {
 	t.Helper()
+	require.Eventually(t, func() bool { _, ok := p.last(takeover.Started); return ok }, patience, time.Millisecond, "it starts")
 	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
 	select {
 	case <-p.read:
@@ -112,6 +132,24 @@ func (b *lockedBuffer) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.buf.Write(p)
+}
+
+// racing is a frame that the race detector has seen accessing memory: the first one of a stack.
+var racing = regexp.MustCompile(`(?m)^(?:Read|Write|Previous read|Previous write|Previous atomic \w+) at .*:\n +(\S+)`)
+
+// races are what the race detector has reported of our own code. The framework's cluster is not free of races.
+func (b *lockedBuffer) races() (ours []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for report := range strings.SplitSeq(b.buf.String(), "==================") {
+		for _, frame := range racing.FindAllStringSubmatch(report, -1) {
+			if strings.Contains(frame[1], "protoactor-outbox") {
+				ours = append(ours, report)
+				break
+			}
+		}
+	}
+	return ours
 }
 
 func (b *lockedBuffer) tail() string {

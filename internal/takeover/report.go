@@ -12,6 +12,8 @@ import (
 type What string
 
 const (
+	// Started is when it can be told to leave.
+	Started What = "started"
 	// Acquired a shard: Epoch is the owner's from then on.
 	Acquired What = "acquired"
 	// Saved a shard's offsets, in an epoch.
@@ -20,6 +22,8 @@ const (
 	Fenced What = "fenced"
 	// Left in good order.
 	Left What = "left"
+	// Published events, Count so far.
+	Published What = "published"
 )
 
 // Report is what a member says, a line of JSON.
@@ -30,8 +34,8 @@ type Report struct {
 	Index int64  `json:",omitempty"`
 	// Began and Ended are when the call of the store was made and when it returned, by the machine's clock.
 	Began, Ended time.Time
-	// Statements that the database was sent so far.
-	Statements int64 `json:",omitempty"`
+	// Count is how many events were published so far, and Statements how many a PostgreSQL database was sent.
+	Count, Statements int64 `json:",omitempty"`
 }
 
 type reporter struct {
