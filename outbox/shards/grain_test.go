@@ -475,3 +475,70 @@ func TestAShardThatIsRestartedBeginsAnew(t *testing.T) {
 		n.mustBe(leaving, "left")
 	})
 }
+
+// countReads counts what an outbox asks the journal.
+type countReads struct {
+	*memory.Journal
+	mu    sync.Mutex
+	calls map[string]int
+}
+
+func (j *countReads) count(op string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.calls[op]++
+}
+
+// taken returns what was counted since the last time.
+func (j *countReads) taken() map[string]int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	calls := j.calls
+	j.calls = make(map[string]int)
+	return calls
+}
+
+func (j *countReads) Events(ctx context.Context, after query.Offset, f query.Filter, l query.Limits) (query.Page, error) {
+	j.count("Events")
+	return j.Journal.Events(ctx, after, f, l)
+}
+
+func (j *countReads) Head(ctx context.Context) (query.Head, error) {
+	j.count("Head")
+	return j.Journal.Head(ctx)
+}
+
+func (j *countReads) EventsByPersistenceID(ctx context.Context, id string, from int64, l query.Limits) ([]query.Event, bool, error) {
+	j.count("EventsByPersistenceID")
+	return j.Journal.EventsByPersistenceID(ctx, id, from, l)
+}
+
+func (j *countReads) Load(ctx context.Context, key string) (query.Saved, error) {
+	j.count("Load")
+	return j.Journal.Load(ctx, key)
+}
+
+func (j *countReads) Save(ctx context.Context, key string, s query.Saved) error {
+	j.count("Save")
+	return j.Journal.Save(ctx, key, s)
+}
+
+// docs/cluster.md has these numbers.
+func TestWhatAnIdleShardAsksOfTheJournal(t *testing.T) {
+	simulated(t, func(t *testing.T, w *world) {
+		j := &countReads{Journal: w.j, calls: make(map[string]int)}
+		n := w.node(1)
+		n.journal, n.snapshots = j, j
+		n.activate(0)
+		w.write()
+		pass(2 * time.Minute) // until what it had to do is done
+		j.taken()
+		pass(100 * time.Second)
+		calls := j.taken()
+		require.InDelta(t, 100, calls["Events"], 2, "a journal that notifies is looked at once a second")
+		for _, op := range []string{"Load", "Head", "EventsByPersistenceID"} {
+			require.InDelta(t, 20, calls[op], 2, "%s: is it still the owner, is it still the journal", op)
+		}
+		require.Zero(t, calls["Save"])
+	})
+}

@@ -33,7 +33,7 @@ func TestOfManyMembersOneStoresTheLayout(t *testing.T) {
 		all.Go(func() {
 			n := names{"shop", 8 + i%2}
 			// Whoever is beaten to it by a hair looks again, as an outbox does.
-			for try := 0; try < 100; try++ {
+			for range 100 {
 				if errs[i] = checkLayout(context.Background(), j, n); errs[i] == nil || isLayout(errs[i]) {
 					return
 				}

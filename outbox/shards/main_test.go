@@ -43,11 +43,6 @@ func within(t *testing.T) context.Context {
 	return ctx
 }
 
-func await(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	require.Eventually(t, condition, patience, 2*time.Millisecond, what)
-}
-
 // write appends events first to last of the id, as a persistent actor would.
 func write(t *testing.T, j *memory.Journal, id string, first, last int64) {
 	t.Helper()

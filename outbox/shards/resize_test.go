@@ -107,7 +107,7 @@ func (w *shop) run(shards int) (clients []*outbox.Client, stop func()) {
 	w.t.Helper()
 	s, err := New("shop", max(1, shards), w.j, w.props(), w.options()...)
 	require.NoError(w.t, err)
-	s.names.shards = shards
+	s.shards = shards
 	var pids []*actor.PID
 	for number := range s.count() {
 		var store query.SnapshotStore = &fence{SnapshotStore: w.j, names: s.names, key: s.key(number)}

@@ -154,7 +154,7 @@ func (f *fence) markReleased(ctx context.Context) error {
 	snapshot.ReleasedEpoch = epoch
 	saved.Index++
 	saved.Data, saved.Keep = snapshot.Encode(time.Now())
-	if err := f.SnapshotStore.Save(ctx, f.key, saved); err != nil && !errors.Is(err, query.ErrFenced) {
+	if err := f.Save(ctx, f.key, saved); err != nil && !errors.Is(err, query.ErrFenced) {
 		return err
 	}
 	return nil
