@@ -196,7 +196,7 @@ func (cl *call) ask(ctx context.Context, message proto.Message) (any, error) {
 		}
 	case <-ctx.Done():
 		if cl.client.local() {
-			root.RequestWithCustomSender(to, abandon{}, cl.pid)
+			root.RequestWithCustomSender(to, local.Abandon{}, cl.pid)
 		}
 		return nil, ctx.Err()
 	}

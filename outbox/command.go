@@ -16,9 +16,6 @@ import (
 	outboxv1 "github.com/protoactor-contrib/protoactor-outbox/proto/outbox/v1"
 )
 
-// abandon takes back what its sender had asked for.
-type abandon struct{}
-
 // commands are those that are not yet answered.
 type commands struct {
 	last    uint64

@@ -7,6 +7,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/protoactor-contrib/protoactor-outbox/outbox/internal/ledger"
+	"github.com/protoactor-contrib/protoactor-outbox/outbox/internal/stored"
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
 )
 
@@ -18,9 +19,11 @@ var (
 	ErrNameInUse = errors.New("an outbox of this name runs already in this actor system")
 	// ErrCorruptSnapshot: the stored offsets cannot be read. Going on without them would publish everything again,
 	// so the outbox does not.
-	ErrCorruptSnapshot = errors.New("the outbox's snapshot cannot be read")
+	ErrCorruptSnapshot = stored.ErrCorrupt
 	// ErrNewerSnapshot: the stored offsets were written by a newer version of the outbox, which is the one to run.
-	ErrNewerSnapshot = errors.New("the outbox's snapshot was written by a newer version: run that one")
+	ErrNewerSnapshot = stored.ErrNewer
+	// ErrSharded: the outbox of this name runs in shards; see package shards. Run it there, or choose another name.
+	ErrSharded = errors.New("the outbox of this name runs in shards: run it with package shards, or choose another name")
 	// ErrCrashed: the outbox panicked, and its supervisor stopped it.
 	ErrCrashed = errors.New("the outbox crashed and was stopped by its supervisor")
 	// ErrJournalChanged: the journal is not the one, or not in the history, that the offsets belong to. The outbox does not

@@ -165,7 +165,7 @@ func (o *outbox) receive(c actor.Context) {
 		o.command(c, m.Message)
 	case local.Ask:
 		o.tellRest(c)
-	case abandon:
+	case local.Abandon:
 		o.abandon(c)
 	case *outboxv1.GetStatus, *outboxv1.Flush, *outboxv1.WaitPublished, *outboxv1.Drain, *outboxv1.Skip, *outboxv1.Retry,
 		*outboxv1.Redrive, *outboxv1.Rewind, *outboxv1.Pause, *outboxv1.Resume, *outboxv1.AcceptJournal:

@@ -202,7 +202,7 @@ func (o *outbox) checkHistory(ctx context.Context, head query.Head, h history) e
 
 // final reports whether an error cannot be healed by trying again.
 func final(err error) bool {
-	return errors.Is(err, ErrFenced) || errors.Is(err, ErrCorruptSnapshot) || errors.Is(err, ErrNewerSnapshot) ||
+	return errors.Is(err, ErrFenced) || errors.Is(err, ErrCorruptSnapshot) || errors.Is(err, ErrNewerSnapshot) || errors.Is(err, ErrSharded) ||
 		errors.Is(err, ErrBrokenJournal) || errors.Is(err, query.ErrClosed)
 }
 

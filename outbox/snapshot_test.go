@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/protoactor-contrib/protoactor-outbox/outbox/internal/ledger"
+	"github.com/protoactor-contrib/protoactor-outbox/outbox/internal/stored"
 	outboxv1 "github.com/protoactor-contrib/protoactor-outbox/proto/outbox/v1"
 )
 
@@ -66,7 +67,7 @@ func TestANewerVersionsFieldsSurviveAnOlderWriter(t *testing.T) {
 	m := &outboxv1.Snapshot{Watermark: 9, JournalIdentity: "journal-1"}
 	extra := protowire.AppendString(protowire.AppendTag(nil, 900, protowire.BytesType), "from the future")
 	m.ProtoReflect().SetUnknown(extra)
-	r, err := decodeSnapshot(seal(m))
+	r, err := decodeSnapshot(stored.SealSnapshot(m))
 	require.NoError(t, err)
 
 	o := encoder()
@@ -79,7 +80,7 @@ func TestANewerVersionsFieldsSurviveAnOlderWriter(t *testing.T) {
 func TestASnapshotThatOnlyNewerVersionsUnderstandIsRefusedPolitely(t *testing.T) {
 	body, err := proto.Marshal(&outboxv1.Snapshot{Watermark: 9})
 	require.NoError(t, err)
-	data, err := proto.Marshal(&outboxv1.SnapshotEnvelope{Format: 3, OldestReader: 2, Crc32C: checksum(3, 2, body), Body: body})
+	data, err := proto.Marshal(&outboxv1.SnapshotEnvelope{Format: 4, OldestReader: 3, Crc32C: stored.Checksum(4, 3, body), Body: body})
 	require.NoError(t, err)
 	_, err = decodeSnapshot(data)
 	require.ErrorIs(t, err, ErrNewerSnapshot)

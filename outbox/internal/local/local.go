@@ -9,6 +9,9 @@ import (
 // Command wraps a message of the same process's client: it cannot come from elsewhere, and needs no leave.
 type Command struct{ Message proto.Message }
 
+// Abandon takes back what its sender had asked for.
+type Abandon struct{}
+
 // Ask asks an outbox what it waits for besides the passing of time. Its sender gets an [Answer] at once.
 type Ask struct{}
 

@@ -84,8 +84,11 @@ type SnapshotEnvelope struct {
 	OldestReader uint32 `protobuf:"varint,2,opt,name=oldest_reader,json=oldestReader,proto3" json:"oldest_reader,omitempty"`
 	// CRC-32C over format and oldest_reader, each as 4 bytes big-endian, and the body.
 	Crc32C uint32 `protobuf:"fixed32,3,opt,name=crc32c,proto3" json:"crc32c,omitempty"`
-	// An encoded Snapshot.
-	Body          []byte `protobuf:"bytes,4,opt,name=body,proto3" json:"body,omitempty"`
+	// An encoded Snapshot, or whatever kind says.
+	Body []byte `protobuf:"bytes,4,opt,name=body,proto3" json:"body,omitempty"`
+	// What the body is: empty for a Snapshot, "layout" for a Layout. Readers that do not know kinds are kept off by
+	// oldest_reader.
+	Kind          string `protobuf:"bytes,5,opt,name=kind,proto3" json:"kind,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -148,6 +151,13 @@ func (x *SnapshotEnvelope) GetBody() []byte {
 	return nil
 }
 
+func (x *SnapshotEnvelope) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
 // Snapshot is the durable state of an outbox.
 type Snapshot struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -170,7 +180,10 @@ type Snapshot struct {
 	// How often the watermark was set back, or another journal accepted.
 	Rewinds int64 `protobuf:"varint,9,opt,name=rewinds,proto3" json:"rewinds,omitempty"`
 	// Nothing is read and published until an operator resumes.
-	Paused        bool `protobuf:"varint,10,opt,name=paused,proto3" json:"paused,omitempty"`
+	Paused bool `protobuf:"varint,10,opt,name=paused,proto3" json:"paused,omitempty"`
+	// The epoch in which its owner has stopped in good order, if it has: while that is the current one, nobody owns this. A
+	// greater epoch makes it void, and the next save removes it.
+	ReleasedEpoch int64 `protobuf:"varint,11,opt,name=released_epoch,json=releasedEpoch,proto3" json:"released_epoch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -273,6 +286,13 @@ func (x *Snapshot) GetPaused() bool {
 		return x.Paused
 	}
 	return false
+}
+
+func (x *Snapshot) GetReleasedEpoch() int64 {
+	if x != nil {
+		return x.ReleasedEpoch
+	}
+	return 0
 }
 
 // Held is a persistence id that goes its own pace while others follow the feed.
@@ -413,12 +433,13 @@ var File_outbox_v1_snapshot_proto protoreflect.FileDescriptor
 
 const file_outbox_v1_snapshot_proto_rawDesc = "" +
 	"\n" +
-	"\x18outbox/v1/snapshot.proto\x12\toutbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15outbox/v1/event.proto\"{\n" +
+	"\x18outbox/v1/snapshot.proto\x12\toutbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15outbox/v1/event.proto\"\x8f\x01\n" +
 	"\x10SnapshotEnvelope\x12\x16\n" +
 	"\x06format\x18\x01 \x01(\rR\x06format\x12#\n" +
 	"\roldest_reader\x18\x02 \x01(\rR\foldestReader\x12\x16\n" +
 	"\x06crc32c\x18\x03 \x01(\aR\x06crc32c\x12\x12\n" +
-	"\x04body\x18\x04 \x01(\fR\x04body\"\xf5\x02\n" +
+	"\x04body\x18\x04 \x01(\fR\x04body\x12\x12\n" +
+	"\x04kind\x18\x05 \x01(\tR\x04kind\"\x9c\x03\n" +
 	"\bSnapshot\x12\x1c\n" +
 	"\twatermark\x18\x01 \x01(\x03R\twatermark\x12/\n" +
 	"\x06anchor\x18\x02 \x01(\v2\x17.outbox.v1.EventPointerR\x06anchor\x12)\n" +
@@ -430,7 +451,8 @@ const file_outbox_v1_snapshot_proto_rawDesc = "" +
 	"\askipped\x18\b \x01(\x03R\askipped\x12\x18\n" +
 	"\arewinds\x18\t \x01(\x03R\arewinds\x12\x16\n" +
 	"\x06paused\x18\n" +
-	" \x01(\bR\x06paused\"h\n" +
+	" \x01(\bR\x06paused\x12%\n" +
+	"\x0ereleased_epoch\x18\v \x01(\x03R\rreleasedEpoch\"h\n" +
 	"\x04Held\x12%\n" +
 	"\x0epersistence_id\x18\x01 \x01(\tR\rpersistenceId\x12\x12\n" +
 	"\x04next\x18\x02 \x01(\x03R\x04next\x12%\n" +

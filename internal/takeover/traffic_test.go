@@ -1,0 +1,84 @@
+package takeover_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/protoactor-contrib/protoactor-outbox/internal/takeover"
+	"github.com/protoactor-contrib/protoactor-outbox/persistence/journal"
+)
+
+// traffic appends events to the journal until it is stopped.
+type traffic struct {
+	storage takeover.Storage
+	stop    context.CancelFunc
+	done    chan struct{}
+
+	mu      sync.Mutex
+	written map[event]bool
+	err     error
+}
+
+const (
+	ids  = 200
+	beat = 4 * time.Millisecond // between two appends
+)
+
+func newTraffic(storage takeover.Storage, random *rand.Rand) *traffic {
+	ctx, cancel := context.WithCancel(context.Background())
+	tr := &traffic{storage: storage, stop: cancel, done: make(chan struct{}), written: map[event]bool{}}
+	go tr.run(ctx, random)
+	return tr
+}
+
+func (tr *traffic) run(ctx context.Context, random *rand.Rand) {
+	defer close(tr.done)
+	tick := time.NewTicker(beat)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		records := make([]journal.Record, 1+random.IntN(3))
+		for i := range records {
+			records[i] = journal.Record{
+				PersistenceID: fmt.Sprintf("id-%d", random.IntN(ids)), Type: "test.Happened", ContentType: "text/plain", Data: []byte("x"),
+			}
+		}
+		appended, err := tr.storage.Append(context.Background(), records...)
+		tr.mu.Lock()
+		if err != nil {
+			tr.err = err
+			tr.mu.Unlock()
+			return
+		}
+		for _, a := range appended {
+			tr.written[event{a.PersistenceID, a.SequenceNumber}] = true
+		}
+		tr.mu.Unlock()
+	}
+}
+
+// end stops it, and returns what it has written.
+func (tr *traffic) end(t *testing.T) map[event]bool {
+	t.Helper()
+	tr.stop()
+	<-tr.done
+	require.NoError(t, tr.err)
+	return tr.written
+}
+
+// count is how many events it has written.
+func (tr *traffic) count() int {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	return len(tr.written)
+}

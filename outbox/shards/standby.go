@@ -1,0 +1,183 @@
+package shards
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/protoactor-contrib/protoactor-outbox/outbox/internal/stored"
+	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
+	outboxv1 "github.com/protoactor-contrib/protoactor-outbox/proto/outbox/v1"
+)
+
+// standby is what a shard that was fenced knows of the other owner.
+type standby struct {
+	topology uint64 // of the cluster, when it was fenced
+	epoch    int64  // of the other owner, 0 before it is known
+	seen     evidence
+	still    time.Time     // since when seen has not changed
+	wait     time.Duration // before an owner who leaves work undone counts as dead
+}
+
+// evidence is what can be seen of an owner from outside. If it stays the same while there is work to do, the owner is not
+// doing any.
+type evidence struct {
+	epoch, index int64
+	pending      query.Offset // of the first event behind the watermark, 0 if there is none
+	paused       bool
+}
+
+// Standing by.
+const (
+	standbyLook = time.Second
+	leastWait   = 10 * time.Second
+	mostWait    = 10 * time.Minute
+)
+
+// looked is what a look at the store has found.
+type looked struct {
+	number   uint64
+	layout   error // not the right one
+	released bool
+	seen     evidence
+	err      error // the look did not succeed
+}
+
+// fenced begins to stand by: another has taken over.
+func (g *grain) fenced(c actor.Context) {
+	g.fence = nil // it is not ours to release
+	g.past.mu.Lock()
+	wait := g.past.wait
+	if wait == 0 || time.Since(g.spawnedAt) > mostWait {
+		wait = leastWait
+	}
+	g.past.wait = min(2*wait, mostWait)
+	standing := &standby{topology: g.topology.Load(), wait: jittered(wait), still: time.Now()}
+	g.past.standby = standing
+	g.past.mu.Unlock()
+	g.log.Warn("another owner has taken over a shard: this one stands by")
+	protect(g.log, func() { c.ActorSystem().EventStream.Publish(&Fenced{Identity: g.identity, PID: c.Self()}) })
+	g.standBy(c, standing)
+}
+
+func (g *grain) standBy(c actor.Context, s *standby) {
+	g.become(outboxv1.ShardState_SHARD_STATE_STANDBY, standingBy(s))
+	g.arm(c, jittered(standbyLook))
+}
+
+func standingBy(s *standby) string {
+	if s.epoch == 0 {
+		return "standby: fenced by another owner"
+	}
+	return fmt.Sprintf("standby: fenced by epoch %d", s.epoch)
+}
+
+// inspect looks at the store, off the mailbox.
+func (g *grain) inspect(c actor.Context) {
+	root, self, number, scope := c.ActorSystem().Root, c.Self(), g.looks, g.scope
+	filter := g.filter
+	filter.Slices = g.slices(g.number)
+	refused := g.state == outboxv1.ShardState_SHARD_STATE_REFUSED
+	go func() {
+		found := looked{number: number}
+		ctx, cancel := context.WithTimeout(scope, acquireWait)
+		defer cancel()
+		found.err = g.lookInto(ctx, filter, refused, &found)
+		if scope.Err() == nil {
+			root.Send(self, found)
+		}
+	}()
+}
+
+func (g *grain) lookInto(ctx context.Context, filter query.Filter, onlyLayout bool, found *looked) (err error) {
+	defer caught(&err)
+	if err = checkLayout(ctx, g.snapshots, g.names); err != nil {
+		if isLayout(err) {
+			found.layout = err
+			return nil
+		}
+		return err
+	}
+	if onlyLayout {
+		return nil
+	}
+	saved, err := g.snapshots.Load(ctx, g.key(g.number))
+	if err != nil {
+		return err
+	}
+	snapshot, err := stored.DecodeSnapshot(saved.Data)
+	if err != nil {
+		return err
+	}
+	found.released = saved.Epoch == 0 || (snapshot.ReleasedEpoch != 0 && snapshot.ReleasedEpoch == saved.Epoch)
+	found.seen = evidence{epoch: saved.Epoch, index: saved.Index, paused: snapshot.Paused}
+	page, err := g.journal.Events(ctx, snapshot.Watermark, filter, query.Limits{Events: 1})
+	if err != nil {
+		return err
+	}
+	if len(page.Events) > 0 {
+		found.seen.pending = page.Events[0].Offset
+	}
+	return nil
+}
+
+// looked goes on, or looks again later.
+func (g *grain) looked(c actor.Context, l looked) {
+	switch {
+	case l.err != nil:
+		g.log.Warn("cannot look whether a shard may run", slog.Any("error", l.err))
+		g.arm(c, jittered(layoutLook))
+		return
+	case l.layout != nil:
+		g.refuse(c, l.layout)
+		return
+	case g.state != outboxv1.ShardState_SHARD_STATE_STANDBY:
+		if g.refused(nil) {
+			g.log.Info("the stored layout is that of this member now: it runs the shards of the outbox", slog.String("outbox", g.name))
+		}
+		g.run(c)
+		return
+	}
+	g.past.mu.Lock()
+	s := g.past.standby
+	g.past.mu.Unlock()
+	if s == nil { // a later activation has gone on
+		g.run(c)
+		return
+	}
+	switch why := s.judge(l, time.Now()); why {
+	case "":
+		g.reason = standingBy(s)
+		g.arm(c, jittered(standbyLook))
+	default:
+		g.log.Info("a shard takes over", slog.String("reason", why), slog.Int64("from_epoch", l.seen.epoch))
+		g.run(c)
+	}
+}
+
+// judge returns why it is time to take over, or nothing.
+func (s *standby) judge(l looked, now time.Time) string {
+	if l.seen != s.seen {
+		s.seen, s.epoch, s.still = l.seen, l.seen.epoch, now
+	}
+	wait := s.wait
+	switch {
+	case l.released:
+		return "its owner has given it up"
+	case l.seen.index == 0:
+		// Nobody has ever saved: there is nothing in which an owner could have said that he has gone, and nothing to lose.
+		wait /= 5
+	case l.seen.pending == 0 && !l.seen.paused:
+		s.still = now // there is nothing to do
+	}
+	if now.Sub(s.still) >= wait {
+		return "its owner leaves work undone"
+	}
+	return ""
+}
+
+func isLayout(err error) bool { return errors.Is(err, ErrLayout) || errors.Is(err, ErrPlain) }
