@@ -14,7 +14,7 @@ func TestALateSaveIsTrimmedBy(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it runs the simulation twice")
 	}
-	const seeds = 1000
+	const seeds = 400
 	failed := func(rules handoverRules) (seed uint64, err error) {
 		for seed = uint64(1); seed <= seeds; seed++ {
 			if _, err := handOver(seed, rules, false); err != nil {
