@@ -65,9 +65,10 @@ microbench: ## run the go benchmarks of every module (BENCH=<pattern>, COUNT=<n>
 	$(call in-each,$(code_modules),go test -run='^$$' -bench='$(or $(BENCH),.)' -benchmem -count=$(or $(COUNT),1) ./...)
 
 .PHONY: soak
-soak: ## simulate by seed and kill -9 for long: over half an hour (OUTBOX_SIM_SEEDS=1000000, OUTBOX_CRASH_KILLS=200, OUTBOX_CRASH_STOPS=20)
+soak: ## simulate by seed and kill -9 for long: over an hour (CONTRIBUTING.md has the variables)
 	OUTBOX_SIM_SEEDS=$(or $(OUTBOX_SIM_SEEDS),1000000) go test -count=1 -timeout=0 -v ./outbox/internal/ledger/...
 	cd internal/crash && OUTBOX_CRASH_KILLS=$(or $(OUTBOX_CRASH_KILLS),200) OUTBOX_CRASH_STOPS=$(or $(OUTBOX_CRASH_STOPS),20) go test -count=1 -timeout=0 -v ./...
+	cd internal/takeover && OUTBOX_TAKEOVER_KILLS=$(or $(OUTBOX_TAKEOVER_KILLS),20) OUTBOX_TAKEOVER_EVENTS=$(or $(OUTBOX_TAKEOVER_EVENTS),40000) go test -count=1 -timeout=0 -v ./...
 
 # Every fuzz target, as <folder>:<name>. There is no list.
 fuzz_targets = $(shell grep -roE '^func Fuzz[A-Za-z0-9_]*' --include='*_test.go' . | \

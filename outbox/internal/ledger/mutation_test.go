@@ -161,15 +161,19 @@ var (
 	panicked  = regexp.MustCompile(`^at \S+: panic: `)
 )
 
-// Each mutation is applied to a copy of its file, with which a child runs the simulation.
 func TestTheSimulationFindsEveryMutation(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it builds and runs the simulation once per mutation")
 	}
+	findMutations(t, mutations, "TestSimulation")
+}
+
+// findMutations applies each mutation to a copy of its file, with which a child runs a simulation.
+func findMutations(t *testing.T, mutations []mutation, simulation string) {
 	for _, m := range mutations {
 		t.Run(strings.ReplaceAll(m.name, " ", "_"), func(t *testing.T) {
 			t.Parallel()
-			out := m.simulate(t)
+			out := m.simulate(t, simulation)
 			found := seedFound.FindStringSubmatch(out)
 			require.NotNil(t, found, "no seed has found it:\n%s", out)
 			require.NotRegexp(t, panicked, found[3], "the mutation breaks the code, not a rule")
@@ -181,8 +185,8 @@ func TestTheSimulationFindsEveryMutation(t *testing.T) {
 	}
 }
 
-// simulate runs the simulation with the mutation until a seed fails, and returns what it prints.
-func (m *mutation) simulate(t *testing.T) string {
+// simulate runs a simulation with the mutation until a seed fails, and returns what it prints.
+func (m *mutation) simulate(t *testing.T, simulation string) string {
 	t.Helper()
 	path, err := filepath.Abs(m.file)
 	require.NoError(t, err)
@@ -198,7 +202,7 @@ func (m *mutation) simulate(t *testing.T) string {
 	overlayFile := filepath.Join(dir, "overlay.json")
 	require.NoError(t, os.WriteFile(overlayFile, overlay, 0o600))
 
-	child := exec.CommandContext(t.Context(), "go", "test", "-overlay", overlayFile, "-vet=off", "-count=1", "-run", "^TestSimulation$", ".")
+	child := exec.CommandContext(t.Context(), "go", "test", "-overlay", overlayFile, "-vet=off", "-count=1", "-run", "^"+simulation+"$", ".")
 	child.Env = append(os.Environ(), seedsVariable+"="+strconv.Itoa(mutationSeeds), seedVariable+"=", fromVariable+"=")
 	out, err := child.CombinedOutput()
 	require.Error(t, err, "all %d seeds pass with this mutation:\n%s", mutationSeeds, out)

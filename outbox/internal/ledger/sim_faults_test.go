@@ -45,19 +45,19 @@ type span struct{ from, to time.Duration }
 func (p span) contains(t time.Duration) bool { return t >= p.from && t < p.to }
 
 // maybe draws a probability up to most, and often 0.
-func (s *simulation) maybe(most float64) float64 {
-	if s.chance(0.5) {
+func (v *virtual) maybe(most float64) float64 {
+	if v.chance(0.5) {
 		return 0
 	}
-	return s.rng.Float64() * most
+	return v.rng.Float64() * most
 }
 
 // few draws a small number, and often 0.
-func (s *simulation) few(most int) int {
-	if s.chance(0.5) {
+func (v *virtual) few(most int) int {
+	if v.chance(0.5) {
 		return 0
 	}
-	return s.between(1, most)
+	return v.between(1, most)
 }
 
 func idName(n int) string { return fmt.Sprintf("id%d", n) }
@@ -92,46 +92,46 @@ func (s *simulation) drawFaults() faults {
 	return f
 }
 
-func (s *simulation) drawConfig() Config {
-	jitter := s.rng // one source: the order of calls is part of the run
+func (v *virtual) drawConfig() Config {
+	jitter := v.rng // one source: the order of calls is part of the run
 	cfg := Config{
-		Lanes:        s.between(1, 4),
-		PollInterval: s.span(20*time.Millisecond, 80*time.Millisecond),
-		Page:         query.Limits{Events: s.between(2, 32), Bytes: s.between(1, 32) << 10},
-		Window:       query.Limits{Events: s.between(4, 64), Bytes: s.between(4, 64) << 10},
-		CatchUp:      query.Limits{Events: s.between(1, 16), Bytes: s.between(1, 8) << 10},
-		CatchUps:     s.between(1, 4),
-		Batch:        query.Limits{Events: s.between(1, 16), Bytes: s.between(1, 8) << 10},
-		LaneBatches:  s.between(1, 3),
-		MaxUnsaved:   s.between(4, 64),
-		MaxParked:    s.between(1, 8),
-		SaveEvery:    s.between(1, 32), SaveInterval: s.span(100*time.Millisecond, 2*time.Second),
-		LazySaveInterval: s.span(2*time.Second, 5*time.Second),
-		ReadTimeout:      s.span(500*time.Millisecond, time.Second),
-		PublishTimeout:   s.span(500*time.Millisecond, 2*time.Second),
-		SaveTimeout:      s.span(500*time.Millisecond, time.Second),
-		HoldAfter:        s.span(200*time.Millisecond, 2*time.Second),
-		BackoffMin:       s.span(20*time.Millisecond, 100*time.Millisecond),
-		BackoffMax:       s.span(time.Second, 3*time.Second),
-		OutageAfter:      s.between(2, 8),
+		Lanes:        v.between(1, 4),
+		PollInterval: v.span(20*time.Millisecond, 80*time.Millisecond),
+		Page:         query.Limits{Events: v.between(2, 32), Bytes: v.between(1, 32) << 10},
+		Window:       query.Limits{Events: v.between(4, 64), Bytes: v.between(4, 64) << 10},
+		CatchUp:      query.Limits{Events: v.between(1, 16), Bytes: v.between(1, 8) << 10},
+		CatchUps:     v.between(1, 4),
+		Batch:        query.Limits{Events: v.between(1, 16), Bytes: v.between(1, 8) << 10},
+		LaneBatches:  v.between(1, 3),
+		MaxUnsaved:   v.between(4, 64),
+		MaxParked:    v.between(1, 8),
+		SaveEvery:    v.between(1, 32), SaveInterval: v.span(100*time.Millisecond, 2*time.Second),
+		LazySaveInterval: v.span(2*time.Second, 5*time.Second),
+		ReadTimeout:      v.span(500*time.Millisecond, time.Second),
+		PublishTimeout:   v.span(500*time.Millisecond, 2*time.Second),
+		SaveTimeout:      v.span(500*time.Millisecond, time.Second),
+		HoldAfter:        v.span(200*time.Millisecond, 2*time.Second),
+		BackoffMin:       v.span(20*time.Millisecond, 100*time.Millisecond),
+		BackoffMax:       v.span(time.Second, 3*time.Second),
+		OutageAfter:      v.between(2, 8),
 		Jitter:           jitter.Float64,
 	}
-	switch s.rng.IntN(5) {
+	switch v.rng.IntN(5) {
 	case 0:
 		cfg.OnPoison = Hold
 	case 1:
 		cfg.OnPoison = SkipOver
 	}
-	if s.chance(0.3) {
-		cfg.MaxAttempts = s.between(2, 5)
+	if v.chance(0.3) {
+		cfg.MaxAttempts = v.between(2, 5)
 	}
-	cfg.IdlePollInterval = cfg.PollInterval + s.span(0, time.Second)
-	cfg.MaxHeld = s.between(1, min(16, cfg.MaxUnsaved-2))
-	switch s.rng.IntN(4) {
+	cfg.IdlePollInterval = cfg.PollInterval + v.span(0, time.Second)
+	cfg.MaxHeld = v.between(1, min(16, cfg.MaxUnsaved-2))
+	switch v.rng.IntN(4) {
 	case 0:
 		cfg.Filter.Tags = []string{"wanted"}
 	case 1:
-		cfg.Filter.Slices = query.SliceRange{From: 0, To: uint16(s.between(200, 900))}
+		cfg.Filter.Slices = query.SliceRange{From: 0, To: uint16(v.between(200, 900))}
 	}
 	return cfg
 }

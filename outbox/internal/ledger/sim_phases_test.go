@@ -160,15 +160,6 @@ func (s *simulation) trim() {
 	}
 }
 
-// runFor lets time pass.
-func (s *simulation) runFor(d time.Duration) {
-	until := s.now + d
-	for len(s.agenda) > 0 && s.agenda[0].at <= until {
-		s.advance()
-	}
-	s.now = until
-}
-
 // runUntil lets time pass until there is no event that is in the way.
 func (s *simulation) runUntil(what string, inTheWay func() *simEvent) {
 	for end := s.now + patience; ; {

@@ -1,0 +1,31 @@
+package ledger
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A save of the life before lands late, after a restart has read what was stored, and the journal trims by it. Then the
+// restarted owner's first save puts the older snapshot in its place, whose anchor is gone: for the next owner the journal is not
+// the one that its offsets belong to, and it waits for an operator. Not so if a restarted owner begins from the
+// snapshot that it has last tried to save, which says no less than any that may still land: docs/decisions/0016-handover.md.
+func TestALateSaveIsTrimmedBy(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it runs the simulation twice")
+	}
+	const seeds = 400
+	failed := func(rules handoverRules) (seed uint64, err error) {
+		for seed = uint64(1); seed <= seeds; seed++ {
+			if _, err := handOver(seed, rules, false); err != nil {
+				return seed, err
+			}
+		}
+		return 0, nil
+	}
+	seed, err := failed(handoverRules{trimsAlways: true})
+	require.ErrorContains(t, err, "long enough to come to rest")
+	t.Logf("seed %d: %v", seed, err)
+	seed, err = failed(handoverRules{trimsAlways: true, beginsFromTried: true})
+	require.NoError(t, err, "seed %d", seed)
+}
