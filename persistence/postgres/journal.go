@@ -31,6 +31,7 @@ type Journal struct {
 	pool       *pgxpool.Pool
 	statements statements
 	mode       pgx.QueryExecMode
+	batches    bool // the pool's connections take batches of statements with all kinds of parameters
 	identity   string
 
 	provider    persistence.Provider
