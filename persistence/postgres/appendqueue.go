@@ -66,7 +66,7 @@ func (q *appendQueue) add(call *appendCall) (start bool) {
 // the next one waits until as many calls have come that can be part of it. Otherwise those who are answered first would each
 // have a transaction of their own.
 func (q *appendQueue) claim() bool {
-	if len(q.waiting) == 0 || q.connecting || q.groups == maxGroups || q.groups > 0 && !q.worthAnother() {
+	if q.connecting || q.groups == maxGroups || q.groups > 0 && !q.worthAnother() {
 		return false
 	}
 	q.connecting = true
@@ -74,7 +74,7 @@ func (q *appendQueue) claim() bool {
 }
 
 func (q *appendQueue) worthAnother() bool {
-	if q.records || q.waiting[0].records || len(q.waiting) < q.calls {
+	if q.records || len(q.waiting) < q.calls || q.waiting[0].records {
 		return false
 	}
 	n := 0
@@ -101,17 +101,17 @@ func (q *appendQueue) drop(call *appendCall) {
 }
 
 // prepare is for a worker whose turn it is. It gets its connection with ctx; last is the last of the calls that wait already.
-func (q *appendQueue) prepare() (ctx context.Context, cancel context.CancelFunc, last int64) {
+// If nobody waits, the worker ends.
+func (q *appendQueue) prepare() (ctx context.Context, cancel context.CancelFunc, last int64, more bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if len(q.waiting) == 0 {
+		q.connecting = false
+		return nil, nil, 0, false
+	}
 	ctx, cancel = context.WithTimeout(context.Background(), groupTimeout)
 	q.giveUp = cancel
-	if len(q.waiting) == 0 {
-		cancel()
-	} else {
-		last = q.waiting[len(q.waiting)-1].arrival
-	}
-	return ctx, cancel, last
+	return ctx, cancel, q.waiting[len(q.waiting)-1].arrival, true
 }
 
 // take returns what the worker that has got a connection appends: either events, one of each id, or records. Calls that do
@@ -172,26 +172,20 @@ func (q *appendQueue) takeThrough(last int64) []*appendCall {
 	return taken
 }
 
-// done ends the transaction of what take has returned.
-func (q *appendQueue) done(group []*appendCall) {
-	if len(group) == 0 {
-		return
-	}
+// done ends the transaction of what take has returned, and reports whether the worker has to prepare for another one.
+// Otherwise it ends. It is asked before the calls are answered: their callers are to come before the next group is taken.
+func (q *appendQueue) done(group []*appendCall) (again bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.groups--
-	q.calls -= len(group)
-	q.records = false
+	if len(group) > 0 {
+		q.groups--
+		q.calls -= len(group)
+		q.records = false
+	}
 	for _, call := range group {
 		if !call.records {
 			delete(q.ids, call.rows[0].id)
 		}
 	}
-}
-
-// goOn reports whether a worker that is done has another transaction to prepare for. Otherwise it ends.
-func (q *appendQueue) goOn() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
 	return q.claim()
 }

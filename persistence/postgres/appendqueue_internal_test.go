@@ -21,8 +21,10 @@ func recordsOf(ids ...string) *appendCall {
 }
 
 // begin prepares for a transaction and takes its calls.
-func (q *appendQueue) begin() []*appendCall {
-	_, cancel, _ := q.prepare()
+func (q *appendQueue) begin(t *testing.T) []*appendCall {
+	t.Helper()
+	_, cancel, _, more := q.prepare()
+	require.True(t, more)
 	defer cancel()
 	return q.take()
 }
@@ -32,46 +34,51 @@ func TestTheNextTransactionIsAsLarge(t *testing.T) {
 	require.True(t, q.add(eventOf("a")), "one that comes alone waits for nobody")
 	require.False(t, q.add(eventOf("b")), "it comes along, once there is a connection")
 	require.False(t, q.add(eventOf("c")))
-	first := q.begin()
+	first := q.begin(t)
 	require.Len(t, first, 3)
-	require.False(t, q.goOn())
 
 	require.False(t, q.add(eventOf("d")))
 	require.False(t, q.add(eventOf("a")), "whose id is under way")
 	require.False(t, q.add(eventOf("e")))
 	require.True(t, q.add(eventOf("f")))
-	second := q.begin()
+	second := q.begin(t)
 	require.Len(t, second, 3)
 	for i := range 10 {
 		require.False(t, q.add(eventOf(fmt.Sprint(i))), "two are enough")
 	}
-	q.done(first)
-	require.True(t, q.goOn())
-	third := q.begin()
-	require.Len(t, third, 11)
-	q.done(second)
-	require.False(t, q.goOn(), "there is nothing to do")
-	q.done(third)
-	require.False(t, q.goOn())
-	require.Empty(t, q.ids)
+	require.True(t, q.done(first))
+	require.False(t, q.add(eventOf("g")), "it comes along")
+	third := q.begin(t)
+	require.Len(t, third, 12)
+	require.False(t, q.done(second))
+	require.True(t, q.done(third), "those who are answered may come again")
+	require.False(t, q.add(eventOf("b")))
+	require.Len(t, q.begin(t), 1)
+}
+
+func TestAWorkerEndsWhenNobodyComes(t *testing.T) {
+	var q appendQueue
+	require.True(t, q.add(eventOf("a")))
+	require.True(t, q.done(q.begin(t)))
+	_, _, _, more := q.prepare()
+	require.False(t, more)
+	require.True(t, q.add(eventOf("b")))
 }
 
 func TestRecordsHaveATransactionAlone(t *testing.T) {
 	var q appendQueue
 	require.True(t, q.add(eventOf("a")))
-	first := q.begin()
+	first := q.begin(t)
 	require.False(t, q.add(recordsOf("r", "s")), "there is one under way")
 	require.False(t, q.add(eventOf("b")), "nobody overtakes")
-	q.done(first)
-	require.True(t, q.goOn())
+	require.True(t, q.done(first))
 	require.False(t, q.add(recordsOf("r")))
-	second := q.begin()
+	second := q.begin(t)
 	require.Len(t, second, 2)
-	require.False(t, q.goOn(), "events wait, too")
 	require.False(t, q.add(eventOf("c")))
-	q.done(second)
-	require.True(t, q.goOn())
-	require.Len(t, q.begin(), 2)
+	require.False(t, q.add(eventOf("d")), "events wait, too")
+	require.True(t, q.done(second))
+	require.Len(t, q.begin(t), 3)
 }
 
 // Whatever calls come and go, each is taken once, by a transaction that it may be part of, and none is left behind.
@@ -83,26 +90,17 @@ func TestNoCallIsLeftBehind(t *testing.T) {
 		require.NoError(t, err)
 	}
 	t.Logf("POSTGRES_TEST_SEED=%d", seed)
-	for round := range uint64(2000) {
+	for round := range uint64(400) {
 		random := rand.New(rand.NewPCG(seed, round))
 		var (
 			q          appendQueue
-			connecting bool // a worker is to take
-			last       int64
+			connecting bool // a worker has its turn
 			underWay   [][]*appendCall
 			open       = map[*appendCall]bool{} // neither answered nor gone
 		)
-		prepare := func() {
-			require.False(t, connecting, "one worker waits for a connection at a time")
-			connecting = true
-			_, cancel, through := q.prepare()
-			defer cancel()
-			last = through
-		}
-		goOn := func() {
-			if q.goOn() {
-				prepare()
-			}
+		turn := func(has bool) {
+			require.False(t, has && connecting, "one worker waits for a connection at a time")
+			connecting = connecting || has
 		}
 		check := func() {
 			ids, alone := map[string]bool{}, false
@@ -129,26 +127,32 @@ func TestNoCallIsLeftBehind(t *testing.T) {
 				}
 				call.bytes = random.IntN(maxGroupBytes)
 				open[call] = true
-				if q.add(call) {
-					prepare()
-				}
+				turn(q.add(call))
 			case action == 5 && len(q.waiting) > 0 && step < 60:
 				call := q.waiting[random.IntN(len(q.waiting))]
 				q.drop(call)
 				delete(open, call)
 			case action == 6 && connecting && step < 60: // no connection
 				connecting = false
-				for _, call := range q.takeThrough(last) {
-					require.True(t, open[call])
-					delete(open, call)
+				if _, cancel, last, more := q.prepare(); more {
+					for _, call := range q.takeThrough(last) {
+						require.True(t, open[call])
+						delete(open, call)
+					}
+					cancel()
+					turn(q.done(nil))
 				}
-				goOn()
 			case action < 8 && connecting:
 				connecting = false
+				_, cancel, _, more := q.prepare()
+				if !more {
+					continue
+				}
+				cancel()
 				if group := q.take(); len(group) > 0 {
 					underWay = append(underWay, group)
 				} else {
-					goOn()
+					turn(q.done(nil))
 				}
 			case len(underWay) > 0:
 				i := random.IntN(len(underWay))
@@ -158,8 +162,7 @@ func TestNoCallIsLeftBehind(t *testing.T) {
 					require.True(t, open[call], "a call was taken twice, or after it had left")
 					delete(open, call)
 				}
-				q.done(group)
-				goOn()
+				turn(q.done(group))
 			}
 			check()
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -75,17 +76,21 @@ func (j *Journal) appendOnce(ctx context.Context, call *appendCall) error {
 // commitAppends carries out transactions while it is its turn.
 func (j *Journal) commitAppends() {
 	defer j.gate.leave()
-	for more := true; more; more = j.appends.goOn() {
-		j.commitGroup()
+	for again := true; again; {
 		// Those who were answered often have their next event at hand. Let them come before the next group is taken:
 		// otherwise it would hold only the fastest of them, and the others would wait for it.
 		runtime.Gosched()
+		again = j.commitGroup()
 	}
 }
 
-// commitGroup carries out one transaction, and answers those who took part.
-func (j *Journal) commitGroup() {
-	ctx, cancel, last := j.appends.prepare()
+// commitGroup carries out one transaction, and answers those who took part. It reports whether the next one is the same
+// worker's.
+func (j *Journal) commitGroup() (again bool) {
+	ctx, cancel, last, more := j.appends.prepare()
+	if !more {
+		return false
+	}
 	defer cancel()
 	var group []*appendCall
 	taken := false
@@ -94,14 +99,14 @@ func (j *Journal) commitGroup() {
 		group = j.appends.take()
 		return group
 	})
-	if !taken {
-		// Those who came later have not waited their time yet. If all have left, there is nobody.
-		group = j.appends.takeThrough(last)
-		fail(group, err)
-		j.answer(group)
-		return
-	}
 	switch {
+	case !taken:
+		// Those who came later have not waited their time yet. If all have left, there is nobody.
+		failed := j.appends.takeThrough(last)
+		fail(failed, err)
+		again = j.appends.done(nil)
+		j.answer(failed)
+		return again
 	case err == nil:
 	case outcome == unknown || len(group) == 1:
 		fail(group, aboutOne(group, err))
@@ -109,9 +114,9 @@ func (j *Journal) commitGroup() {
 		// What has failed may be one call's own doing: so each has its own transaction now.
 		j.commitEach(group)
 	}
-	// Before they are answered: they come with their next events.
-	j.appends.done(group)
+	again = j.appends.done(group)
 	j.answer(group)
+	return again
 }
 
 func (j *Journal) commitEach(group []*appendCall) {
@@ -176,7 +181,11 @@ func fail(calls []*appendCall, err error) {
 func (j *Journal) answer(group []*appendCall) {
 	// Also for an event that was there already: its first append may have succeeded without being told.
 	if slices.ContainsFunc(group, func(call *appendCall) bool { return call.err == nil }) {
-		j.subscribers.notify()
+		// In a goroutine of their own: a subscriber that ends it, as a test does that fails in one, must not leave all who
+		// wait without an answer.
+		var told sync.WaitGroup
+		told.Go(j.subscribers.notify)
+		told.Wait()
 	}
 	for _, call := range group {
 		close(call.answered)
