@@ -19,15 +19,32 @@ import (
 // Whoever appends to an id holds an advisory lock on it until the end of his transaction. An id whose lock is not free is
 // left out of a group, rather than waited for, so that one long transaction holds up no other id.
 const (
+	// appendSettingsSQL comes before appendEventsSQL in its transaction, and ends with it. The lock_timeout is for
+	// transactions that append without our lock. The others make the plan of a prepared statement a search in the index,
+	// however small the table was when it was made.
+	appendSettingsSQL = `SELECT set_config('lock_timeout', '200ms', true), set_config('plan_cache_mode', 'force_generic_plan', true),
+		set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true)`
+
 	// appendEventsSQL appends the events that are the next ones of their ids, and returns which. There is at most one of
-	// each id. The lock_timeout is for transactions that append without our lock, and ends with the statement.
+	// each id. It fails if an event's place was taken by somebody who committed after the statement had begun.
 	appendEventsSQL = `INSERT INTO {{journal}} (persistence_id, sequence_number, slice, uid, type, content_type, tags, metadata, data)
+		SELECT n.id, n.seq, n.slice, n.uid, n.type, n.content_type, n.tags::text[], n.metadata::json, n.data
+		FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::smallint[], $5::uuid[], $6::text[], $7::text[], $8::text[], $9::text[], $10::bytea[])
+			AS n (key, id, seq, slice, uid, type, content_type, tags, metadata, data)
+		WHERE pg_try_advisory_xact_lock(n.key)
+			AND n.seq - 1 = coalesce((SELECT j.sequence_number FROM {{journal}} j WHERE j.persistence_id = n.id AND j.sequence_number >= n.seq - 1
+				ORDER BY j.sequence_number DESC LIMIT 1), 0)
+		RETURNING persistence_id`
+
+	// appendFreeEventsSQL does the same, and leaves out an event whose place was taken. It needs no statement before it.
+	appendFreeEventsSQL = `INSERT INTO {{journal}} (persistence_id, sequence_number, slice, uid, type, content_type, tags, metadata, data)
 		SELECT n.id, n.seq, n.slice, n.uid, n.type, n.content_type, n.tags::text[], n.metadata::json, n.data
 		FROM set_config('lock_timeout', '200ms', true) AS s,
 			unnest($1::bigint[], $2::text[], $3::bigint[], $4::smallint[], $5::uuid[], $6::text[], $7::text[], $8::text[], $9::text[], $10::bytea[])
 				AS n (key, id, seq, slice, uid, type, content_type, tags, metadata, data)
 		WHERE pg_try_advisory_xact_lock(n.key)
-			AND n.seq - 1 = (SELECT coalesce(max(j.sequence_number), 0) FROM {{journal}} j WHERE j.persistence_id = n.id)
+			AND n.seq - 1 = coalesce((SELECT j.sequence_number FROM {{journal}} j WHERE j.persistence_id = n.id AND j.sequence_number >= n.seq - 1
+				ORDER BY j.sequence_number DESC LIMIT 1), 0)
 		ON CONFLICT (persistence_id, sequence_number) DO NOTHING
 		RETURNING persistence_id`
 
@@ -149,13 +166,7 @@ func (j *Journal) appendEvents(ctx context.Context, conn *pgx.Conn, group []*app
 	}
 	// All who append take locks in this order, so that they never wait for each other in a circle.
 	slices.SortFunc(rows, func(a, b *row) int { return strings.Compare(a.id, b.id) })
-	c := newColumns(rows)
-	stored, err := conn.Query(ctx, j.statements.appendEvents, j.mode,
-		c.keys, c.ids, c.sequences, c.slices, c.uids, c.types, c.contentTypes, c.tags, c.metadata, c.data)
-	if err != nil {
-		return err
-	}
-	ids, err := pgx.CollectRows(stored, pgx.RowTo[string])
+	ids, err := j.insertEvents(ctx, conn, newColumns(rows))
 	if err != nil {
 		return err
 	}
@@ -165,6 +176,47 @@ func (j *Journal) appendEvents(ctx context.Context, conn *pgx.Conn, group []*app
 	}
 	j.settle(ctx, conn, byID)
 	return nil
+}
+
+// insertEvents inserts events, in one transaction, and returns the ids of those that were the next ones.
+func (j *Journal) insertEvents(ctx context.Context, conn *pgx.Conn, c columns) ([]string, error) {
+	args := []any{c.keys, c.ids, c.sequences, c.slices, c.uids, c.types, c.contentTypes, c.tags, c.metadata, c.data}
+	if j.batches {
+		ids, err := j.insertInBatch(ctx, conn, args)
+		if sqlState(err) != uniqueViolation {
+			return ids, err
+		}
+		// Somebody was faster. Nothing was inserted.
+	}
+	rows, err := conn.Query(ctx, j.statements.appendFreeEvents, append([]any{j.mode}, args...)...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
+
+// insertInBatch sends all statements of the transaction at once. Until the batch is closed it is not committed.
+func (j *Journal) insertInBatch(ctx context.Context, conn *pgx.Conn, args []any) ([]string, error) {
+	batch := &pgx.Batch{}
+	batch.Queue(j.statements.appendSettings)
+	batch.Queue(j.statements.appendEvents, args...)
+	results := conn.SendBatch(ctx, batch)
+	ids, err := insertedIn(results)
+	if closed := results.Close(); err == nil {
+		err = closed
+	}
+	return ids, err
+}
+
+func insertedIn(results pgx.BatchResults) ([]string, error) {
+	if _, err := results.Exec(); err != nil {
+		return nil, err
+	}
+	rows, err := results.Query()
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
 // settle finds out why events were not appended, in a statement that sees what has been committed meanwhile.

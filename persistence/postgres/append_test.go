@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -121,6 +122,14 @@ func TestOneCallDoesNotFailItsNeighbours(t *testing.T) {
 		ids[e.PersistenceID]++
 	}
 	require.Equal(t, map[string]int{"a": 2, "c": 1, "r": 2}, ids)
+}
+
+func TestASubscriberThatEndsItsGoroutineLeavesNobodyWithoutAnAnswer(t *testing.T) {
+	j := open(t, migrated(t))
+	defer j.Subscribe(runtime.Goexit)()
+	for seq := int64(1); seq <= 3; seq++ {
+		require.NoError(t, j.AppendEvent(t.Context(), event("a", seq)))
+	}
 }
 
 // An id that somebody is at work on holds up no other id, however he appends.

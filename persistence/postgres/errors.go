@@ -107,6 +107,9 @@ func sqlState(err error) string {
 	return ""
 }
 
+// uniqueViolation is the SQLSTATE of an insert of what is there already.
+const uniqueViolation = "23505"
+
 // isBusy reports whether the statement failed, and changed nothing, because somebody else was at work on the same.
 func isBusy(err error) bool {
 	switch sqlState(err) {

@@ -33,6 +33,7 @@ type Journal struct {
 	pool       *pgxpool.Pool
 	statements statements
 	mode       pgx.QueryExecMode
+	batches    bool // the pool's connections take batches of statements with all kinds of parameters
 	identity   string
 
 	nonce                string // by which this process knows its own notifications

@@ -16,8 +16,9 @@ import (
 // [Migrate] or by the script of [MigrationSQL]. ctx bounds the opening only.
 //
 // The pool stays the caller's: it may be used for other things, and is closed after the journal. Its configuration decides
-// about credentials, TLS and the number of connections; the journal uses one for appends, one for each read at the same time, and
-// one more that is not counted there while it has subscribers, see [Journal.Subscribe]. A connection is looked at when the journal uses it for the first time, so that what Open refuses is refused later,
+// about credentials, TLS and the number of connections; the journal uses up to two for appends, one for each read at the same
+// time, one for a moment to wake others, and one more that is not counted there while it has subscribers, see
+// [Journal.Subscribe]. A connection is looked at when the journal uses it for the first time, so that what Open refuses is refused later,
 // too. PgBouncer has to be in session mode: in others a connection may lead from one server to another unnoticed.
 //
 // Errors wrap [ErrNotMigrated], [ErrNotJournal], [ErrStandby], [ErrUnsafeOrder], a [*SchemaError] or a [*PrivilegeError], and
@@ -30,8 +31,9 @@ func Open(ctx context.Context, pool *pgxpool.Pool, opts ...Option) (*Journal, er
 	if pool == nil {
 		return nil, errors.New("open the journal: the pool is nil")
 	}
+	config := pool.Config().ConnConfig
 	j := &Journal{
-		tables: t, pool: pool, statements: newStatements(t), mode: execModeOf(pool.Config().ConnConfig),
+		tables: t, pool: pool, statements: newStatements(t), mode: execModeOf(config), batches: takesBatches(config),
 		nonce: rand.Text(), listenTimes: defaultListenTimes(),
 	}
 	channel := pgx.Identifier{channelOf(t)}.Sanitize()
@@ -66,4 +68,14 @@ func execModeOf(config *pgx.ConnConfig) pgx.QueryExecMode {
 		return pgx.QueryExecModeCacheDescribe
 	}
 	return pgx.QueryExecModeDescribeExec
+}
+
+// takesBatches reports whether the pool's connections send batches in a mode that knows the types of parameters. With pgx's
+// default the statements of a batch are prepared once for each connection.
+func takesBatches(config *pgx.ConnConfig) bool {
+	switch config.DefaultQueryExecMode {
+	case pgx.QueryExecModeCacheStatement, pgx.QueryExecModeCacheDescribe, pgx.QueryExecModeDescribeExec:
+		return true
+	}
+	return false
 }

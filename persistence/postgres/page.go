@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -16,6 +17,8 @@ const (
 	maxPageEvents = 1 << 16
 	// minInline is the length up to which data come with their row in any case.
 	minInline = 512
+	// firstRoom is for how many events there is room in a page at first.
+	firstRoom = 16
 )
 
 // page collects events up to its limits. It never holds more than one event beyond them.
@@ -56,6 +59,10 @@ func (p *page) add(raw [][]byte) (fits bool, err error) {
 		return false, nil
 	}
 	last := len(p.events)
+	if last == cap(p.events) {
+		// A page is most often nearly empty or full. Growing by little, a full one would be copied several times.
+		p.events = slices.Grow(p.events, min(max(7*last, firstRoom), p.limits.Events-last))
+	}
 	p.events = append(p.events, query.Event{})
 	e := &p.events[last]
 	omitted, err := p.reader.read(raw, e)

@@ -8,7 +8,8 @@ type statements struct {
 	stream, replay, lastSequence string
 	hide, ids, offsetAt          string
 	lockIDs, lockID, lockFreeIDs string
-	appendEvents, settle         string
+	appendSettings, appendEvents string
+	appendFreeEvents, settle     string
 	appendRecords, appendRecord  string
 	actorSnapshot, saveActor     string
 	deleteActor                  string
@@ -41,13 +42,15 @@ func newStatements(t tables) statements {
 		ids:          idsSQL,
 		offsetAt:     offsetAtSQL,
 
-		lockIDs:       lockIDsSQL,
-		lockID:        lockIDSQL,
-		lockFreeIDs:   lockFreeIDsSQL,
-		appendEvents:  appendEventsSQL,
-		settle:        settleSQL,
-		appendRecords: appendRecordsSQL,
-		appendRecord:  appendRecordSQL,
+		lockIDs:          lockIDsSQL,
+		lockID:           lockIDSQL,
+		lockFreeIDs:      lockFreeIDsSQL,
+		appendSettings:   appendSettingsSQL,
+		appendEvents:     appendEventsSQL,
+		appendFreeEvents: appendFreeEventsSQL,
+		settle:           settleSQL,
+		appendRecords:    appendRecordsSQL,
+		appendRecord:     appendRecordSQL,
 
 		actorSnapshot:  actorSnapshotSQL,
 		saveActor:      saveActorSnapshotSQL,
@@ -62,7 +65,7 @@ func newStatements(t tables) statements {
 	}
 	for _, text := range []*string{
 		&s.head, &s.numbers, &s.atWork, &s.feed, &s.data, &s.stream, &s.replay, &s.lastSequence, &s.hide, &s.ids, &s.offsetAt,
-		&s.lockIDs, &s.lockID, &s.lockFreeIDs, &s.appendEvents, &s.settle, &s.appendRecords, &s.appendRecord,
+		&s.lockIDs, &s.lockID, &s.lockFreeIDs, &s.appendSettings, &s.appendEvents, &s.appendFreeEvents, &s.settle, &s.appendRecords, &s.appendRecord,
 		&s.actorSnapshot, &s.saveActor, &s.deleteActor, &s.outboxSnapshot, &s.acquire, &s.save, &s.unregister,
 	} {
 		*text = t.sql(*text)
