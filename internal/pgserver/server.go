@@ -57,7 +57,8 @@ func freePort(t testing.TB) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-func (s *Server) data() string { return filepath.Join(s.dir, "data") }
+func (s *Server) data() string   { return filepath.Join(s.dir, "data") }
+func (s *Server) backup() string { return filepath.Join(s.dir, "backup") }
 
 // Configure adds lines to postgresql.conf, for the next start.
 func (s *Server) Configure(settings ...string) {
@@ -97,6 +98,19 @@ func (s *Server) stop(mode string) {
 		return
 	}
 	Run(s.t, "pg_ctl", "stop", "--wait", "--silent", "--pgdata="+s.data(), "--mode="+mode)
+}
+
+// Backup copies the files of a server that is stopped, for [Server.Restore].
+func (s *Server) Backup() {
+	s.t.Helper()
+	Run(s.t, "cp", "--archive", s.data(), s.backup())
+}
+
+// Restore puts a server that is stopped back to what it was at its last Backup.
+func (s *Server) Restore() {
+	s.t.Helper()
+	require.NoError(s.t, os.RemoveAll(s.data()))
+	Run(s.t, "cp", "--archive", s.backup(), s.data())
 }
 
 // Standby makes a server that follows this one, from a copy of its files.

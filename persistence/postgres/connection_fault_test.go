@@ -15,10 +15,7 @@ func startWired(t *testing.T) (*app, *wire, *pgxpool.Pool) {
 	t.Helper()
 	direct := migrated(t)
 	w := newWire(t, serverAddress(t))
-	u, err := url.Parse(serverURL())
-	require.NoError(t, err)
-	u.Path = "/" + direct.Config().ConnConfig.Database
-	return startApp(t, withSecret(t, u.String(), w.through)), w, direct
+	return startApp(t, withSecret(t, databaseURL(t, direct.Config().ConnConfig.Database), w.through)), w, direct
 }
 
 // Connections are cut again and again, after a few messages, while everybody writes, reads and publishes.
@@ -55,4 +52,13 @@ func TestBackendsAreKilledWhileEverybodyIsAtWork(t *testing.T) {
 	})
 	t.Logf("%d backends killed", killed)
 	a.check()
+}
+
+// databaseURL is the URL of a database of the tests' server.
+func databaseURL(t testing.TB, database string) string {
+	t.Helper()
+	u, err := url.Parse(serverURL())
+	require.NoError(t, err)
+	u.Path = "/" + database
+	return u.String()
 }
