@@ -42,10 +42,7 @@ func place(t testing.TB) *Server {
 		}
 		require.NoError(t, os.RemoveAll(dir))
 	})
-	if os.Getuid() == 0 {
-		uid, gid := serverUser(t)
-		require.NoError(t, os.Chown(dir, uid, gid))
-	}
+	s.Own(dir)
 	return s
 }
 
@@ -128,6 +125,33 @@ func (s *Server) Standby() *Server {
 func (s *Server) Promote() {
 	s.t.Helper()
 	Run(s.t, "pg_ctl", "promote", "--wait", "--silent", "--pgdata="+s.data())
+}
+
+// Folder makes a folder beside the server's data, for a file system to be mounted on.
+func (s *Server) Folder(name string) (path string) {
+	s.t.Helper()
+	path = filepath.Join(s.dir, name)
+	require.NoError(s.t, os.Mkdir(path, 0o700))
+	s.Own(path)
+	return path
+}
+
+// Own gives a folder to the server's user.
+func (s *Server) Own(path string) {
+	s.t.Helper()
+	if os.Getuid() == 0 {
+		uid, gid := serverUser(s.t)
+		require.NoError(s.t, os.Chown(path, uid, gid))
+	}
+}
+
+// MoveLog moves the write-ahead log of a server that is stopped into a folder.
+func (s *Server) MoveLog(folder string) {
+	s.t.Helper()
+	from, to := filepath.Join(s.data(), "pg_wal"), filepath.Join(folder, "pg_wal")
+	Run(s.t, "cp", "--archive", from, to)
+	require.NoError(s.t, os.RemoveAll(from))
+	require.NoError(s.t, os.Symlink(to, from))
 }
 
 // Address is host:port.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,7 +28,8 @@ func to(t *testing.T, s *pgserver.Server) *pgxpool.Pool {
 // newServer is a server with a journal, and a proxy that leads there.
 func newServer(t *testing.T, settings ...string) (*pgserver.Server, *wire) {
 	t.Helper()
-	s := pgserver.New(t, settings...)
+	// What the operating system has outlives a server's end.
+	s := pgserver.New(t, append([]string{"fsync = off"}, settings...)...)
 	pool := to(t, s)
 	require.NoError(t, postgres.Migrate(t.Context(), pool))
 	pool.Close()
@@ -156,6 +158,9 @@ func TestTheTailOfTheJournalIsLost(t *testing.T) {
 		},
 	} {
 		for how, others := range map[string]bool{"": false, ", and others write beyond it": true} {
+			if others != strings.Contains(name, "failover") && faultRounds(t, 1) == 1 {
+				continue
+			}
 			t.Run(name+how, func(t *testing.T) {
 				s, w := newServer(t)
 				a := startOver(t, s, w)

@@ -292,7 +292,13 @@ func (a *app) transaction(ctx context.Context, id, payload string) {
 		return
 	}
 	if err := tx.Commit(ctx); err != nil {
-		return // nobody knows
+		if state := stateOf(err); state == "40001" || state == "40P01" {
+			a.note(err)
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			a.refused[payload] = err
+		}
+		return // otherwise nobody knows
 	}
 	a.j.Notify()
 	a.acknowledged(pointers[0].PersistenceID, pointers[0].SequenceNumber, payload)
