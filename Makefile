@@ -48,6 +48,10 @@ run: ## run the main job, examples/quickstart (ARGS="-h" lists its flags)
 
 ##@ Test
 
+.PHONY: services
+services: ## start what the tests need and what does not answer: with docker compose, else from Debian's packages (SERVICES=<names>)
+	internal/services/start.sh $(SERVICES)
+
 .PHONY: test
 test: ## run the tests of every module
 	$(call in-each,$(code_modules),go test ./...)
@@ -65,9 +69,13 @@ microbench: ## run the go benchmarks of every module (BENCH=<pattern>, COUNT=<n>
 	$(call in-each,$(code_modules),go test -run='^$$' -bench='$(or $(BENCH),.)' -benchmem -count=$(or $(COUNT),1) ./...)
 
 .PHONY: soak
-soak: ## simulate by seed and kill -9 for long: over half an hour (OUTBOX_SIM_SEEDS=1000000, OUTBOX_CRASH_KILLS=200)
+soak: ## simulate by seed, kill -9 and break connections for long: over half an hour (OUTBOX_SIM_SEEDS=1000000, OUTBOX_CRASH_KILLS=200)
 	OUTBOX_SIM_SEEDS=$(or $(OUTBOX_SIM_SEEDS),1000000) go test -count=1 -timeout=0 -v ./outbox/internal/ledger/...
 	cd internal/crash && OUTBOX_CRASH_KILLS=$(or $(OUTBOX_CRASH_KILLS),200) go test -count=1 -timeout=0 -v ./...
+	cd persistence/postgres && OUTBOX_FAULT_ROUNDS=$(or $(OUTBOX_FAULT_ROUNDS),10) go test -race -count=1 -timeout=0 -v -run '$(fault_tests)' .
+
+# The tests that cut connections, and stop, fill and exchange servers: those in files of that name.
+fault_tests = $(shell sed -n 's/^func \(Test[A-Za-z0-9_]*\).*/^\1$$/p' persistence/postgres/*_fault_test.go | paste -sd '|' -)
 
 # Every fuzz target, as <folder>:<name>. There is no list.
 fuzz_targets = $(shell grep -roE '^func Fuzz[A-Za-z0-9_]*' --include='*_test.go' . | \

@@ -21,8 +21,7 @@ import (
 
 // stateOf is the SQLSTATE of the server's error, which errors of the journal lead to.
 func stateOf(err error) string {
-	var server *pgconn.PgError
-	if errors.As(err, &server) {
+	if server, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return server.Code
 	}
 	return ""

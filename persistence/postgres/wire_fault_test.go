@@ -145,16 +145,16 @@ func (w *wire) pass(from, to net.Conn, fromClient bool) {
 		if first {
 			header = 4 // the first message of a client has no type
 		}
-		message := make([]byte, header)
+		start, err := in.Peek(header)
+		if err != nil {
+			return
+		}
+		message := make([]byte, header-4+int(binary.BigEndian.Uint32(start[header-4:])))
 		if _, err := io.ReadFull(in, message); err != nil {
 			return
 		}
-		body := make([]byte, int(binary.BigEndian.Uint32(message[header-4:]))-4)
-		if _, err := io.ReadFull(in, body); err != nil {
-			return
-		}
 		cut := w.count()
-		if _, err := to.Write(append(message, body...)); err != nil {
+		if _, err := to.Write(message); err != nil {
 			return
 		}
 		if cut {

@@ -204,14 +204,9 @@ func (a *app) during(do func()) {
 		entities = append(entities, pid)
 		start(name, func(name, payload string) { a.persist(pid, name, payload) })
 	}
-	next := map[string]int64{}
 	for i := range 2 {
-		name := fmt.Sprintf("event-%d-%d", life, i)
-		next[name] = 0
-	}
-	for name := range next {
 		seq := int64(0)
-		start(name, func(name, payload string) {
+		start(fmt.Sprintf("event-%d-%d", life, i), func(name, payload string) {
 			seq++
 			a.event(name, seq, payload)
 		})
@@ -320,7 +315,7 @@ func (a *app) flush() {
 func (a *app) status() *outboxv1.Status {
 	ctx, cancel := context.WithTimeout(context.Background(), faultPatience)
 	defer cancel()
-	s, err := a.Client.Status(ctx)
+	s, err := a.Status(ctx)
 	require.NoError(a.t, err)
 	return s
 }
