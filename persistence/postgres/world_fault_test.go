@@ -18,6 +18,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 	"github.com/asynkron/protoactor-go/persistence"
 	"github.com/asynkron/protoactor-go/scheduler"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
@@ -420,6 +421,9 @@ func (a *app) checkSecret() {
 	said := []string{a.logs.String()}
 	for _, err := range a.errs {
 		said = append(said, err.Error(), fmt.Sprintf("%+v", err), fmt.Sprintf("%#v", err))
+		if _, leads := errors.AsType[*pgconn.ConnectError](err); leads {
+			a.t.Errorf("an error leads to the configuration, and so to the password: %v", err)
+		}
 	}
 	for _, text := range said {
 		if strings.Contains(text, secret) {
