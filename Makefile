@@ -48,6 +48,10 @@ run: ## run the main job, examples/quickstart (ARGS="-h" lists its flags)
 
 ##@ Test
 
+.PHONY: services
+services: ## start what the tests need and what does not answer: with docker compose, else from Debian's packages (SERVICES=<names>)
+	internal/services/start.sh $(SERVICES)
+
 .PHONY: test
 test: ## run the tests of every module
 	$(call in-each,$(code_modules),go test ./...)
@@ -69,6 +73,10 @@ soak: ## simulate by seed and kill -9 for long: over an hour (CONTRIBUTING.md ha
 	OUTBOX_SIM_SEEDS=$(or $(OUTBOX_SIM_SEEDS),1000000) go test -count=1 -timeout=0 -v ./outbox/internal/ledger/...
 	cd internal/crash && OUTBOX_CRASH_KILLS=$(or $(OUTBOX_CRASH_KILLS),200) OUTBOX_CRASH_STOPS=$(or $(OUTBOX_CRASH_STOPS),20) go test -count=1 -timeout=0 -v ./...
 	cd internal/takeover && OUTBOX_TAKEOVER_KILLS=$(or $(OUTBOX_TAKEOVER_KILLS),20) OUTBOX_TAKEOVER_EVENTS=$(or $(OUTBOX_TAKEOVER_EVENTS),40000) go test -count=1 -timeout=0 -v ./...
+	cd persistence/postgres && OUTBOX_FAULT_ROUNDS=$(or $(OUTBOX_FAULT_ROUNDS),10) go test -race -count=1 -timeout=0 -v -run '$(fault_tests)' .
+
+# The tests that cut connections, and stop, fill and exchange servers: those in files of that name.
+fault_tests = $(shell sed -n 's/^func \(Test[A-Za-z0-9_]*\).*/^\1$$/p' persistence/postgres/*_fault_test.go | paste -sd '|' -)
 
 # Every fuzz target, as <folder>:<name>. There is no list.
 fuzz_targets = $(shell grep -roE '^func Fuzz[A-Za-z0-9_]*' --include='*_test.go' . | \

@@ -27,13 +27,6 @@ func (o *outbox) perform(c actor.Context, timeout time.Duration, do func(context
 	}, func(err error) { root.Send(self, happened{incarnation, failed(err)}) })
 }
 
-func (o *outbox) readFeed(c actor.Context, e ledger.ReadFeed) {
-	o.perform(c, o.settings.ledger.ReadTimeout, func(ctx context.Context) (ledger.Input, error) {
-		page, err := o.journal.Events(ctx, e.After, o.settings.ledger.Filter, e.Limits)
-		return ledger.FeedPage{Read: e.Read, Page: page}, err
-	}, func(err error) ledger.Input { return ledger.FeedFailed{Read: e.Read, Err: err} })
-}
-
 func (o *outbox) readStream(c actor.Context, e ledger.ReadStream) {
 	o.perform(c, o.settings.ledger.ReadTimeout, func(ctx context.Context) (ledger.Input, error) {
 		events, more, err := o.journal.EventsByPersistenceID(ctx, e.PersistenceID, e.From, e.Limits)

@@ -35,6 +35,7 @@ type outbox struct {
 	blocked     error    // why it waits for an operator or for the right journal; nil if it does not
 	seen        *history // of the journal, before a suspension; nil if the stored offsets tell as much
 	verified    history  // at the last look
+	doubt       doubt
 
 	timer        scheduler.CancelFunc // of the next tick, nil if there is none
 	tickAt       time.Time
@@ -135,6 +136,14 @@ func (o *outbox) receive(c actor.Context) {
 		if m.incarnation == o.incarnation {
 			o.step(c, m.input)
 		}
+	case pageRead:
+		if m.incarnation == o.incarnation {
+			o.believe(c, m)
+		}
+	case journalLost:
+		if m.incarnation == o.incarnation && !o.stopping {
+			o.changed(c, m.known, m.err)
+		}
 	case *outboxv1.PublishResponse:
 		o.step(c, published(m, o.settings.ledger.Batch.Events))
 	case tryName:
@@ -201,7 +210,7 @@ func (o *outbox) step(c actor.Context, in ledger.Input) {
 	}
 	switch err := o.failure(in); {
 	case errors.Is(err, ErrJournalChanged):
-		o.changed(c, err)
+		o.changed(c, o.lastVerified(), err)
 		return
 	case errors.Is(err, query.ErrClosed):
 		o.giveUp(c, fmt.Errorf("%w (if you closed it: stop the outbox first)", err))
@@ -282,9 +291,11 @@ func (o *outbox) subscribe(c actor.Context) {
 func (o *outbox) failure(in ledger.Input) error {
 	switch in := in.(type) {
 	case ledger.FeedFailed:
+		o.doubt.failures++
 		o.log.Warn("the journal could not be read; will try again", slog.Any("error", in.Err))
 		return in.Err
 	case ledger.StreamFailed:
+		o.doubt.failures++
 		o.log.Warn("the events of one id could not be read; will try again", slog.Any("error", in.Err))
 		return in.Err
 	case ledger.Saved:

@@ -353,23 +353,27 @@ func (o *outbox) looked(c actor.Context, l looked) {
 	case l.epoch > o.owner.epoch:
 		o.step(c, ledger.Fenced{})
 	case errors.Is(l.err, ErrJournalChanged):
-		o.changed(c, l.err)
+		o.changed(c, o.lastVerified(), l.err)
 	case l.err != nil:
 		o.log.Warn("cannot look whether another owner has taken over, or the journal has changed", slog.Any("error", l.err))
 	case l.epoch < o.owner.epoch:
-		o.changed(c, fmt.Errorf("%w: epoch %d was given to this outbox, and the store of its offsets knows only %d", ErrJournalChanged, o.owner.epoch, l.epoch))
+		o.changed(c, o.lastVerified(), fmt.Errorf("%w: epoch %d was given to this outbox, and the store of its offsets knows only %d", ErrJournalChanged, o.owner.epoch, l.epoch))
 	default:
 		o.verified = l.seen
 	}
 }
 
-// changed begins anew, to wait for the right journal if it is still another one.
-func (o *outbox) changed(c actor.Context, err error) {
-	seen := o.verified
+// lastVerified is what is known to be of the journal as it was.
+func (o *outbox) lastVerified() history {
 	if now := o.history(); now.anchor == o.verified.anchor {
-		seen = now // it has read on, and nothing of that is in doubt but its end
+		return now // it has read on, and nothing of that is in doubt but its end
 	}
-	seen.read = max(seen.read, o.ledger.Position())
+	return o.verified
+}
+
+// changed begins anew, to wait for the right journal if it is still another one than was known.
+func (o *outbox) changed(c actor.Context, known history, err error) {
+	known.read = max(known.read, o.ledger.Position())
 	o.suspend(c, 0, err)
-	o.seen = &seen // it may be more than the stored offsets tell
+	o.seen = &known // it may be more than the stored offsets tell
 }

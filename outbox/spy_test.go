@@ -25,7 +25,8 @@ type spy struct {
 	hooks  map[string]func(context.Context) error
 	saving func(context.Context, query.Saved) error
 	head   func(*query.Head)
-	event  func(*query.Event)
+	event  func(*query.Event) // of those that are read by id
+	page   func(*query.Page)
 	saves  []query.Saved // that were tried
 }
 
@@ -88,7 +89,13 @@ func (s *spy) Events(ctx context.Context, after query.Offset, filter query.Filte
 	if err := s.called(ctx, "Events"); err != nil {
 		return query.Page{}, err
 	}
-	return s.Journal.Events(ctx, after, filter, limits)
+	page, err := s.Journal.Events(ctx, after, filter, limits)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.page != nil {
+		s.page(&page)
+	}
+	return page, err
 }
 
 func (s *spy) EventsByPersistenceID(ctx context.Context, id string, from int64, limits query.Limits) ([]query.Event, bool, error) {

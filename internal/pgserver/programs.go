@@ -18,7 +18,7 @@ import (
 // programTimeout bounds what one of PostgreSQL's programs may take, other than the server.
 const programTimeout = time.Minute
 
-// Run carries out one of PostgreSQL's programs and returns what it prints. A program that fails ends the test.
+// Run carries out one of PostgreSQL's programs, as the user of the servers, and returns what it prints. A program that fails ends the test.
 func Run(t testing.TB, program string, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), programTimeout)

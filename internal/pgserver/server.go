@@ -42,10 +42,7 @@ func place(t testing.TB) *Server {
 		}
 		require.NoError(t, os.RemoveAll(dir))
 	})
-	if os.Getuid() == 0 {
-		uid, gid := serverUser(t)
-		require.NoError(t, os.Chown(dir, uid, gid))
-	}
+	s.Own(dir)
 	return s
 }
 
@@ -57,7 +54,8 @@ func freePort(t testing.TB) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-func (s *Server) data() string { return filepath.Join(s.dir, "data") }
+func (s *Server) data() string   { return filepath.Join(s.dir, "data") }
+func (s *Server) backup() string { return filepath.Join(s.dir, "backup") }
 
 // Configure adds lines to postgresql.conf, for the next start.
 func (s *Server) Configure(settings ...string) {
@@ -99,6 +97,19 @@ func (s *Server) stop(mode string) {
 	Run(s.t, "pg_ctl", "stop", "--wait", "--silent", "--pgdata="+s.data(), "--mode="+mode)
 }
 
+// Backup copies the files of a server that is stopped, for [Server.Restore].
+func (s *Server) Backup() {
+	s.t.Helper()
+	Run(s.t, "cp", "--archive", s.data(), s.backup())
+}
+
+// Restore puts a server that is stopped back to what it was at its last Backup.
+func (s *Server) Restore() {
+	s.t.Helper()
+	require.NoError(s.t, os.RemoveAll(s.data()))
+	Run(s.t, "cp", "--archive", s.backup(), s.data())
+}
+
 // Standby makes a server that follows this one, from a copy of its files.
 func (s *Server) Standby() *Server {
 	s.t.Helper()
@@ -114,6 +125,33 @@ func (s *Server) Standby() *Server {
 func (s *Server) Promote() {
 	s.t.Helper()
 	Run(s.t, "pg_ctl", "promote", "--wait", "--silent", "--pgdata="+s.data())
+}
+
+// Folder makes a folder beside the server's data, for a file system to be mounted on.
+func (s *Server) Folder(name string) (path string) {
+	s.t.Helper()
+	path = filepath.Join(s.dir, name)
+	require.NoError(s.t, os.Mkdir(path, 0o700))
+	s.Own(path)
+	return path
+}
+
+// Own gives a folder to the server's user.
+func (s *Server) Own(path string) {
+	s.t.Helper()
+	if os.Getuid() == 0 {
+		uid, gid := serverUser(s.t)
+		require.NoError(s.t, os.Chown(path, uid, gid))
+	}
+}
+
+// MoveLog moves the write-ahead log of a server that is stopped into a folder.
+func (s *Server) MoveLog(folder string) {
+	s.t.Helper()
+	from, to := filepath.Join(s.data(), "pg_wal"), filepath.Join(folder, "pg_wal")
+	Run(s.t, "cp", "--archive", from, to)
+	require.NoError(s.t, os.RemoveAll(from))
+	require.NoError(s.t, os.Symlink(to, from))
 }
 
 // Address is host:port.

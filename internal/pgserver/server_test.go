@@ -12,11 +12,19 @@ func ask(t *testing.T, s *pgserver.Server, question string) string {
 	return pgserver.Run(t, "psql", "--no-psqlrc", "--tuples-only", "--no-align", "--command="+question, s.URL("postgres"))
 }
 
-func TestAServerIsConfiguredStoppedCopiedAndPromoted(t *testing.T) {
+func TestAServerIsConfiguredStoppedCopiedRestoredAndPromoted(t *testing.T) {
 	s := pgserver.New(t, "max_prepared_transactions = 7")
 	require.Equal(t, "7\n", ask(t, s, "SHOW max_prepared_transactions"))
 	ask(t, s, "CREATE TABLE kept AS SELECT 1 AS one")
 	s.StopImmediately()
+	s.Start()
+	require.Equal(t, "1\n", ask(t, s, "SELECT one FROM kept"))
+	s.Stop()
+	s.Backup()
+	s.Start()
+	ask(t, s, "DROP TABLE kept")
+	s.StopImmediately()
+	s.Restore()
 	s.Start()
 	require.Equal(t, "1\n", ask(t, s, "SELECT one FROM kept"))
 	standby := s.Standby()

@@ -49,10 +49,13 @@ const (
 		RETURNING persistence_id`
 
 	// settleSQL finds out what kept events from being appended: the last sequence number of the id, and the uid of what is
-	// stored in the event's place.
-	settleSQL = `SELECT (SELECT coalesce(max(j.sequence_number), 0) FROM {{journal}} j WHERE j.persistence_id = n.id),
-			(SELECT j.uid FROM {{journal}} j WHERE j.persistence_id = n.id AND j.sequence_number = n.seq)
-		FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS n (id, seq, i) ORDER BY n.i`
+	// stored in the event's place. If that is the event itself, an earlier try has committed it, but perhaps nobody has waited
+	// until the standbys have it, as synchronous_commit may demand: something written here makes this commit wait for both.
+	settleSQL = `SELECT (SELECT coalesce(max(j.sequence_number), 0) FROM {{journal}} j WHERE j.persistence_id = n.id), s.uid,
+			CASE WHEN s.uid = n.uid THEN pg_logical_emit_message(true, 'protoactor-outbox', '')::text END
+		FROM unnest($1::text[], $2::bigint[], $3::uuid[]) WITH ORDINALITY AS n (id, seq, uid, i)
+			LEFT JOIN {{journal}} s ON s.persistence_id = n.id AND s.sequence_number = n.seq
+		ORDER BY n.i`
 )
 
 // AppendEvent implements journal.Store. It returns once the server has committed the event: with synchronous_commit on, as
@@ -227,25 +230,33 @@ func (j *Journal) settle(ctx context.Context, conn *pgx.Conn, calls map[string]*
 	var left []*appendCall
 	var ids []string
 	var sequences []int64
+	var uids [][16]byte
 	for id, call := range calls {
 		// Until the answer is there: those of the group that were appended have theirs.
 		call.err = errBusy
 		left, ids, sequences = append(left, call), append(ids, id), append(sequences, call.rows[0].sequence)
+		uids = append(uids, call.rows[0].uid)
 	}
-	rows, err := conn.Query(ctx, j.statements.settle, j.mode, ids, sequences)
+	rows, err := conn.Query(ctx, j.statements.settle, j.mode, ids, sequences, uids)
 	if err != nil {
 		return // they try again
 	}
 	var (
-		last int64
-		uid  *[16]byte
-		i    int
+		last     int64
+		uid      *[16]byte
+		written  *string
+		verdicts []error
 	)
-	_, _ = pgx.ForEachRow(rows, []any{&last, &uid}, func() error {
-		left[i].err = verdict(&left[i].rows[0], last, uid)
-		i++
+	_, err = pgx.ForEachRow(rows, []any{&last, &uid, &written}, func() error {
+		verdicts = append(verdicts, verdict(&left[len(verdicts)].rows[0], last, uid))
 		return nil
 	})
+	if err != nil {
+		return // not before the commit has ended well
+	}
+	for i, v := range verdicts {
+		left[i].err = v
+	}
 }
 
 // verdict is why an event was not appended, given the last sequence number of its id and the uid of what is in its place.

@@ -31,6 +31,8 @@
 //     appended after it began, and a program that starts meanwhile the history behind rolled back transactions, until it
 //     ends.
 //   - The server has to be a primary: see [ErrStandby]. The journal can be read only where it is written.
+//   - With synchronous standbys, a commit whose wait for them is cancelled by an administrator (pg_cancel_backend) passes for
+//     one that they have: PostgreSQL says otherwise in a warning only. After a failed try, the journal waits for them again.
 //   - Whoever writes the column ordering himself (OVERRIDING SYSTEM VALUE, COPY with that column, values taken from the
 //     sequence earlier) breaks the order.
 //   - PgBouncer has to be in session mode. In others nobody is woken, and what another process appends is found by polling;

@@ -119,10 +119,12 @@ func isBusy(err error) bool {
 	return false
 }
 
-// isShutdown reports whether the server, or its administrator, has ended the connection. That can be after the commit.
+// isShutdown reports whether the server, or its administrator, has ended the connection. That can be after the commit, or in
+// its middle: a server that cannot write its log panics, with the SQLSTATE of a full disk for one, and may find the
+// commit in it when it starts again.
 func isShutdown(err error) bool {
-	state := sqlState(err)
-	return strings.HasPrefix(state, "57P") || strings.HasPrefix(state, "08")
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (e.SeverityUnlocalized == "FATAL" || e.SeverityUnlocalized == "PANIC" || strings.HasPrefix(e.Code, "57P") || strings.HasPrefix(e.Code, "08"))
 }
 
 // isAboutData reports whether the server has refused what was to be stored, rather than being unable to store it now.

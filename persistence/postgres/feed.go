@@ -56,7 +56,9 @@ func (j *Journal) Events(ctx context.Context, after query.Offset, filter query.F
 	if err != nil {
 		return query.Page{}, j.wrap(op, err)
 	}
+	var instance string
 	err = j.do(ctx, fmt.Sprintf("%s after %d", op, after), func(conn *pgx.Conn) error {
+		instance = j.instance(conn)
 		if filter.All() {
 			answer, err = j.readAll(ctx, conn, int64(after), p)
 		} else {
@@ -70,7 +72,7 @@ func (j *Journal) Events(ctx context.Context, after query.Offset, filter query.F
 	if err != nil {
 		return query.Page{}, err
 	}
-	answer.Events = p.events
+	answer.Events, answer.Instance = p.events, instance
 	return answer, nil
 }
 

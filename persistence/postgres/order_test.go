@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
+	"github.com/protoactor-contrib/protoactor-outbox/internal/pgserver"
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/postgres"
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
 )
@@ -136,25 +137,35 @@ func TestABackendThatDiesEndsItsGap(t *testing.T) {
 	require.Equal(t, "a/1", names)
 }
 
-// A transaction that is prepared has ended for its session, and not for its readers.
+// A transaction that is prepared has ended for its session, and not for its readers, also after the server was started again.
 func TestAPreparedTransactionIsWaitedFor(t *testing.T) {
-	pool := migrated(t)
-	var allowed int
-	require.NoError(t, pool.QueryRow(t.Context(), "SELECT current_setting('max_prepared_transactions')::int").Scan(&allowed))
-	if allowed == 0 {
-		t.Skip("SKIPPED: the server has max_prepared_transactions = 0")
-	}
+	s := pgserver.New(t, "max_prepared_transactions = 10")
+	pool := to(t, s)
+	require.NoError(t, postgres.Migrate(t.Context(), pool))
 	j := open(t, pool)
-	name := "outbox-" + pool.Config().ConnConfig.Database
-	_, err := begin(t, pool, insertOf("late", 1)).Exec(t.Context(), "PREPARE TRANSACTION '"+name+"'")
-	require.NoError(t, err)
-	t.Cleanup(func() { _, _ = pool.Exec(context.Background(), "ROLLBACK PREPARED '"+name+"'") })
+	prepare := func(id string) {
+		_, err := begin(t, pool, insertOf(id, 1)).Exec(t.Context(), "PREPARE TRANSACTION '"+id+"'")
+		require.NoError(t, err)
+	}
+	prepare("late")
+	prepare("gone")
 	require.NoError(t, j.AppendEvent(t.Context(), event("a", 1)))
 	names, _ := sees(t, j, 0, query.Filter{})
 	require.Empty(t, names)
-	exec(t, pool, "COMMIT PREPARED '"+name+"'")
-	names, _ = sees(t, j, 0, query.Filter{})
-	require.Equal(t, "late/1 a/1", names)
+
+	s.StopImmediately()
+	s.Start()
+	pool.Reset()
+	for _, j := range []*postgres.Journal{j, open(t, pool)} { // one that knew of them, and one that did not
+		names, _ = sees(t, j, 0, query.Filter{})
+		require.Empty(t, names)
+	}
+	exec(t, pool, "COMMIT PREPARED 'late'")
+	names, next := sees(t, j, 0, query.Filter{})
+	require.Equal(t, "late/1", names)
+	exec(t, pool, "ROLLBACK PREPARED 'gone'")
+	names, _ = sees(t, j, next, query.Filter{})
+	require.Equal(t, "a/1", names)
 }
 
 func TestNobodyBringsHisOwnOffset(t *testing.T) {

@@ -17,6 +17,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/protoactor-contrib/protoactor-outbox/actor/publisher"
+	"github.com/protoactor-contrib/protoactor-outbox/actor/testkit"
+	"github.com/protoactor-contrib/protoactor-outbox/outbox"
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/journal"
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/postgres"
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
@@ -225,6 +228,16 @@ func (r *stressReader) page(t *testing.T, j query.Journal) bool {
 // Whatever writers do and however long they take, each reader gets every event that is committed in the end, in the order
 // of the journal, and none before one that comes earlier in it.
 func TestOrderUnderStress(t *testing.T) {
+	for name, holds := range map[string][]time.Duration{
+		"transactions are held open for up to 50 ms": {50 * time.Millisecond, time.Millisecond},
+		// So many end at the moment at which readers look who is at work.
+		"transactions are held open for up to 1 ms": {time.Millisecond, time.Millisecond, time.Millisecond / 4},
+	} {
+		t.Run(name, func(t *testing.T) { orderUnderStress(t, holds) })
+	}
+}
+
+func orderUnderStress(t *testing.T, holds []time.Duration) {
 	s := &stress{t: t, pool: connect(t, newDatabase(t, ""), func(c *pgxpool.Config) { c.MaxConns = 30 })}
 	require.NoError(t, postgres.Migrate(t.Context(), s.pool))
 	s.j = open(t, s.pool)
@@ -247,7 +260,8 @@ func TestOrderUnderStress(t *testing.T) {
 			}
 		})
 	}
-	for name, hold := range map[string]time.Duration{"slow": 50 * time.Millisecond, "fast": time.Millisecond} {
+	for i, hold := range holds {
+		name := fmt.Sprint("writer-", i)
 		start(name+"-several", hold, (*writer).several)
 		start(name+"-savepoints", hold, (*writer).savepoints)
 		start(name+"-copies", hold, (*writer).copies)
@@ -276,6 +290,10 @@ func TestOrderUnderStress(t *testing.T) {
 			}
 		})
 	}
+	var outboxes []*stressOutbox
+	for _, filter := range []query.Filter{{}, {Types: []string{"type-1"}}, {Slices: query.SliceRange{From: 512, To: 1024}}} {
+		outboxes = append(outboxes, startStressOutbox(t, other, len(outboxes), filter))
+	}
 	select {
 	case <-time.After(stressFor(t)):
 	case <-t.Context().Done():
@@ -287,6 +305,10 @@ func TestOrderUnderStress(t *testing.T) {
 	head, err := s.j.Head(t.Context())
 	require.NoError(t, err)
 	stored := map[*stressReader][]string{}
+	ofIDs := map[*stressOutbox]map[string][]int64{}
+	for _, o := range outboxes {
+		ofIDs[o] = map[string][]int64{}
+	}
 	total := 0
 	rows, err := s.pool.Query(t.Context(), "SELECT ordering, persistence_id, sequence_number, slice, type, tags FROM outbox.journal ORDER BY ordering")
 	require.NoError(t, err)
@@ -296,6 +318,11 @@ func TestOrderUnderStress(t *testing.T) {
 		for _, r := range readers {
 			if r.filter.Matches(&e) {
 				stored[r] = append(stored[r], nameOf(e.Offset, e.PersistenceID, e.SequenceNumber))
+			}
+		}
+		for _, o := range outboxes {
+			if o.filter.Matches(&e) {
+				ofIDs[o][e.PersistenceID] = append(ofIDs[o][e.PersistenceID], e.SequenceNumber)
 			}
 		}
 		e.Tags = nil
@@ -311,7 +338,46 @@ func TestOrderUnderStress(t *testing.T) {
 		requireSame(t, stored[r], r.read, "reader %d, %+v", i, r.filter)
 		t.Logf("reader %d of %+v was %d behind when the writers stopped", i, r.filter, behind)
 	}
+	for _, o := range outboxes {
+		o.flush(t)
+		require.Len(t, o.published, len(ofIDs[o]), "ids that the outbox of %+v has published", o.filter)
+		for id, numbers := range ofIDs[o] {
+			require.Equal(t, numbers, o.published[id], "what the outbox of %+v has published of %s", o.filter, id)
+		}
+	}
 	t.Logf("%d events of %d offsets", total, head.Offset)
+}
+
+// stressOutbox is an outbox, and what it has published of each id.
+type stressOutbox struct {
+	*outbox.Client
+	filter    query.Filter
+	mu        sync.Mutex
+	published map[string][]int64
+}
+
+func startStressOutbox(t *testing.T, j *postgres.Journal, n int, filter query.Filter) *stressOutbox {
+	t.Helper()
+	o := &stressOutbox{filter: filter, published: map[string][]int64{}}
+	props, err := outbox.Props(fmt.Sprint("stress-", n), j, publisher.Props(publisher.Func(func(_ context.Context, e publisher.Event) error {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.published[e.PersistenceID] = append(o.published[e.PersistenceID], e.SequenceNumber)
+		return nil
+	})), outbox.WithFilter(filter))
+	require.NoError(t, err)
+	system := testkit.NewActorSystem(t)
+	pid := system.Root.Spawn(props)
+	t.Cleanup(func() { require.NoError(t, system.Root.StopFuture(pid).Wait()) })
+	o.Client = outbox.NewClient(system.Root, pid)
+	return o
+}
+
+func (o *stressOutbox) flush(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	require.NoError(t, o.Flush(ctx))
 }
 
 // requireSame compares long lists. What they differ in would take long to find, and to read.

@@ -55,6 +55,10 @@ type Page struct {
 	Next Offset
 	// More says that the limits ended the page and that it is worthwhile to ask for the next one at once.
 	More bool
+	// Instance names the server that has answered, where the journal has one: it is another one after each restart, failover or
+	// restore, and empty where there is none. What comes after it may lack what came before, so a reader that sees a
+	// change compares what it knows of the journal with what is there.
+	Instance string
 }
 
 // Limits bound one answer.
