@@ -1,0 +1,197 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/protoactor-contrib/protoactor-outbox/persistence/journal"
+	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
+)
+
+const (
+	// What one batch removes at most, so that other writers wait for some milliseconds. One event may be larger.
+	trimRows  = 500
+	trimBytes = 1 << 20
+)
+
+// lastSQL is the sequence number of the last event of e's id, and removableSQL whether e is gone for its actor, or has
+// none, and is not that one.
+const (
+	lastSQL      = `(SELECT max(sequence_number) FROM events WHERE persistence_id = e.persistence_id)`
+	removableSQL = `e.sequence_number < ` + lastSQL + ` AND (e.hidden = 1 OR (SELECT l.actorless FROM events l
+			WHERE l.persistence_id = e.persistence_id ORDER BY l.sequence_number DESC LIMIT 1))`
+)
+
+const (
+	// trimCandidatesSQL looks at the events that may be removable, in order.
+	trimCandidatesSQL = `SELECT e.offset, e.persistence_id, e.sequence_number, e.time, coalesce(length(e.data), 0), ` + removableSQL + `
+		FROM events AS e INDEXED BY events_removable
+		WHERE (hidden = 1 OR actorless = 1) AND e.offset > ? AND e.offset <= ? ORDER BY e.offset LIMIT ?`
+
+	trimNeedsSQL = `SELECT key, watermark, keep FROM outbox_snapshots WHERE registered = 1`
+
+	trimDeleteSQL = `DELETE FROM events AS e WHERE e.offset IN (SELECT value FROM json_each(?)) AND ` + removableSQL
+)
+
+// candidate is an event that Trim has looked at.
+type candidate struct {
+	offset    query.Offset
+	at        query.Pointer
+	time      time.Time
+	bytes     int
+	removable bool
+}
+
+// trimming is a call of Trim under way.
+type trimming struct {
+	journal.Retention
+	journal.Trimmed
+	after query.Offset  // how far it has looked
+	took  time.Duration // for how long its last batch has kept others waiting
+}
+
+// Trim implements journal.Trimmer. A batch is a transaction that removes up to 500 events or 1 MiB: for some milliseconds
+// nobody else writes. Where nothing is to be removed it only reads. The file does not become smaller: SQLite uses the room
+// again, and gives it back when VACUUM is run, which needs as much room once more, and keeps all writers waiting.
+func (j *Journal) Trim(ctx context.Context, r journal.Retention) (journal.Trimmed, error) {
+	t := trimming{Retention: r}
+	for more := true; more; {
+		var err error
+		if more, err = j.trimNext(ctx, &t); err != nil {
+			return t.Trimmed, err
+		}
+		select {
+		case <-time.After(t.took):
+		case <-ctx.Done():
+			return t.Trimmed, j.wrap("trim", ctx.Err())
+		}
+	}
+	return t.Trimmed, nil
+}
+
+// trimNext removes what may be removed of the next candidates, and reports whether there may be more of them.
+func (j *Journal) trimNext(ctx context.Context, t *trimming) (more bool, err error) {
+	t.took = 0
+	var chosen []candidate
+	err = j.read(ctx, "trim", func(tx *sql.Tx) error {
+		needs, err := outboxNeeds(ctx, tx)
+		if err != nil {
+			return err
+		}
+		t.Watermark, t.Slowest = needs.Watermark, needs.Slowest
+		candidates, err := trimCandidates(ctx, tx, t.after, needs.Watermark)
+		chosen, more = t.choose(candidates, needs)
+		return err
+	})
+	if err != nil || len(chosen) == 0 {
+		return more, err
+	}
+	var removed int64
+	if err := j.write(ctx, "trim", func(tx *sql.Tx) (err error) {
+		removed, t.took, err = removeUnneeded(ctx, tx, chosen)
+		return err
+	}); err != nil {
+		return false, err
+	}
+	t.Events += removed
+	return more, nil
+}
+
+// choose returns those of the candidates that make one batch, and whether others may come after them.
+func (t *trimming) choose(candidates []candidate, needs journal.Needs) (chosen []candidate, more bool) {
+	young, bytes := 0, 0
+	for _, c := range candidates {
+		switch {
+		case t.Spares(c.time):
+			young++
+		case c.removable && !needs.Has(c.at, c.offset):
+			if bytes += c.bytes; len(chosen) > 0 && bytes > trimBytes {
+				return chosen, true
+			}
+			chosen = append(chosen, c)
+		}
+		t.after = c.offset
+	}
+	return chosen, len(candidates) == trimRows && young < len(candidates)
+}
+
+func outboxNeeds(ctx context.Context, tx *sql.Tx) (needs journal.Needs, err error) {
+	rows, err := tx.QueryContext(ctx, trimNeedsSQL)
+	if err != nil {
+		return journal.Needs{}, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var (
+			key, text string
+			watermark query.Offset
+		)
+		if err := rows.Scan(&key, &watermark, &text); err != nil {
+			return journal.Needs{}, err
+		}
+		keep, err := decodeKeep(text)
+		if err != nil {
+			return journal.Needs{}, fmt.Errorf("of %q: %w", key, err)
+		}
+		keep.Watermark = watermark
+		needs.Add(key, keep)
+	}
+	if err := rows.Err(); err != nil {
+		return journal.Needs{}, err
+	}
+	if needs.Outboxes == 0 {
+		return journal.Needs{}, journal.ErrNoOutbox
+	}
+	return needs, rows.Close()
+}
+
+func trimCandidates(ctx context.Context, tx *sql.Tx, after, through query.Offset) (candidates []candidate, err error) {
+	rows, err := tx.QueryContext(ctx, trimCandidatesSQL, int64(after), int64(through), trimRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var (
+			c      candidate
+			micros int64
+		)
+		if err := rows.Scan(&c.offset, &c.at.PersistenceID, &c.at.SequenceNumber, &micros, &c.bytes, &c.removable); err != nil {
+			return nil, err
+		}
+		c.time = time.UnixMicro(micros)
+		candidates = append(candidates, c)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return candidates, rows.Close()
+}
+
+// removeUnneeded removes those of the events that may still be removed. Nobody writes meanwhile, outboxes included.
+func removeUnneeded(ctx context.Context, tx *sql.Tx, chosen []candidate) (removed int64, took time.Duration, err error) {
+	began := time.Now()
+	needs, err := outboxNeeds(ctx, tx)
+	if err != nil {
+		return 0, 0, err
+	}
+	offsets := []int64{}
+	for _, c := range chosen {
+		if !needs.Has(c.at, c.offset) {
+			offsets = append(offsets, int64(c.offset))
+		}
+	}
+	list, err := json.Marshal(offsets)
+	if err != nil {
+		return 0, 0, err
+	}
+	result, err := tx.ExecContext(ctx, trimDeleteSQL, string(list))
+	if err != nil {
+		return 0, 0, err
+	}
+	removed, err = result.RowsAffected()
+	return removed, time.Since(began), err
+}
