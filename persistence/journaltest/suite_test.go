@@ -41,7 +41,7 @@ type broken struct {
 	harness func(*journaltest.Harness)
 }
 
-var allBroken = slices.Concat(brokenAppends, brokenRecords, brokenReads, brokenSnapshots, brokenLives, brokenTransactions)
+var allBroken = slices.Concat(brokenAppends, brokenRecords, brokenReads, brokenSnapshots, brokenRetentions, brokenLives, brokenTransactions)
 
 // harness is that of a journal in memory which outlives its handles. Each handle is broken by breaks.
 func harness(breaks func(*faulty)) journaltest.Harness {
