@@ -232,17 +232,17 @@ var brokenRetentions = []broken{
 			v.keeps = slices.DeleteFunc(slices.Clone(v.keeps), func(k query.Keep) bool { return k.Watermark == 0 })
 			return v.unneeded()
 		})},
-	{name: "forgets held ids", finds: []string{"retention/keeps what a held id has yet to publish, whatever it is called"}, says: "Not equal",
+	{name: "removes what held ids have yet to publish", finds: []string{"retention/keeps what a held id has yet to publish, whatever it is called"}, says: "Not equal",
 		breaks: rule(func(v trimView) bool {
 			return v.old() && v.ownerless() && !v.isLast() && v.passed() && !v.parked() && !v.anchor()
 		})},
 	{name: "takes held ids for others that are similar", finds: []string{"retention/keeps what a held id has yet to publish, whatever it is called"},
 		says: "events removed", breaks: rule(func(v trimView) bool { v.e.PersistenceID = strings.ToUpper(v.e.PersistenceID); return v.unneeded() })},
-	{name: "forgets what is parked", finds: []string{"retention/keeps what is parked"}, says: "Not equal",
+	{name: "removes what is parked", finds: []string{"retention/keeps what is parked"}, says: "Not equal",
 		breaks: rule(func(v trimView) bool {
 			return v.old() && v.ownerless() && !v.isLast() && v.passed() && !v.held() && !v.anchor()
 		})},
-	{name: "forgets the anchors", finds: []string{"retention/keeps each outbox's anchor"}, says: "Not equal",
+	{name: "removes the anchors", finds: []string{"retention/keeps each outbox's anchor"}, says: "Not equal",
 		breaks: rule(func(v trimView) bool {
 			return v.old() && v.ownerless() && !v.isLast() && v.passed() && !v.held() && !v.parked()
 		})},

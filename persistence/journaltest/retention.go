@@ -3,8 +3,10 @@ package journaltest
 import (
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/journal"
@@ -132,8 +134,8 @@ var retentionCases = append([]testCase{
 	}},
 	{"keeps what a held id has yet to publish, whatever it is called", trimmer, func(t *testing.T, s *subject) {
 		held := map[string]int64{}
+		s.deletedOfEach(t, similarIDs, 4)
 		for _, id := range similarIDs {
-			s.deleted(t, id, 4)
 			held[id] = 3
 		}
 		s.saveKeep(t, "outbox/other", query.Keep{Watermark: s.head(t), Held: map[string]int64{similarIDs[0]: 2}})
@@ -146,8 +148,8 @@ var retentionCases = append([]testCase{
 	}},
 	{"keeps what is parked", trimmer, func(t *testing.T, s *subject) {
 		var parked []query.Pointer
+		s.deletedOfEach(t, similarIDs, 4)
 		for _, id := range similarIDs {
-			s.deleted(t, id, 4)
 			parked = append(parked, query.Pointer{PersistenceID: id, SequenceNumber: 1}, query.Pointer{PersistenceID: id, SequenceNumber: 3})
 		}
 		s.saveKeep(t, outboxKey, query.Keep{Watermark: s.head(t), Parked: parked})
@@ -247,6 +249,21 @@ func (s *subject) deleted(t *testing.T, id string, last int64) {
 	t.Helper()
 	s.write(t, id, 1, last)
 	require.NoError(t, s.HideEvents(s.ctx, id, last))
+}
+
+// deletedOfEach does so for many ids at once.
+func (s *subject) deletedOfEach(t *testing.T, ids []string, last int64) {
+	t.Helper()
+	var wg sync.WaitGroup
+	for _, id := range ids {
+		wg.Go(func() {
+			for seq := int64(1); seq <= last; seq++ {
+				assert.NoError(t, s.AppendEvent(s.ctx, newEvent(id, seq)))
+			}
+			assert.NoError(t, s.HideEvents(s.ctx, id, last))
+		})
+	}
+	wg.Wait()
 }
 
 // record appends records of these ids, all together.
