@@ -31,3 +31,9 @@ func (j *Journal) Waiting() int {
 	defer j.appends.mu.Unlock()
 	return len(j.appends.waiting)
 }
+
+// Registration is the key of the lock that those who register an outbox share, and a batch of Trim has alone.
+func (j *Journal) Registration() int64 { return j.registrationKey() }
+
+// TrimNeedsSQL is what a batch of Trim reads of the outboxes, and locks.
+func (j *Journal) TrimNeedsSQL() string { return j.statements.trimNeedsLocked }
