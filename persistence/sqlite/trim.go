@@ -12,8 +12,11 @@ import (
 )
 
 const (
+	// How many events are looked at together.
+	trimLook = 1000
+
 	// What one batch removes at most, so that other writers wait for some milliseconds. One event may be larger.
-	trimRows  = 500
+	trimRows  = 200
 	trimBytes = 1 << 20
 )
 
@@ -49,73 +52,80 @@ type candidate struct {
 type trimming struct {
 	journal.Retention
 	journal.Trimmed
-	after query.Offset  // how far it has looked
-	took  time.Duration // for how long its last batch has kept others waiting
+	after query.Offset // how far it has looked
 }
 
-// Trim implements journal.Trimmer. A batch is a transaction that removes up to 500 events or 1 MiB: for some milliseconds
+// Trim implements journal.Trimmer. A batch is a transaction that removes up to 200 events or 1 MiB: for some milliseconds
 // nobody else writes. Where nothing is to be removed it only reads. The file does not become smaller: SQLite uses the room
 // again, and gives it back when VACUUM is run, which needs as much room once more, and keeps all writers waiting.
 func (j *Journal) Trim(ctx context.Context, r journal.Retention) (journal.Trimmed, error) {
 	t := trimming{Retention: r}
 	for more := true; more; {
-		var err error
-		if more, err = j.trimNext(ctx, &t); err != nil {
+		var batches [][]candidate
+		err := j.read(ctx, "look for events to trim", func(tx *sql.Tx) (err error) {
+			batches, more, err = t.look(ctx, tx)
+			return err
+		})
+		if err != nil {
 			return t.Trimmed, err
 		}
-		select {
-		case <-time.After(t.took):
-		case <-ctx.Done():
-			return t.Trimmed, j.wrap("trim", ctx.Err())
+		for _, batch := range batches {
+			began := time.Now()
+			var removed int64
+			if err := j.write(ctx, "trim", func(tx *sql.Tx) (err error) {
+				began = time.Now() // it has the lock
+				removed, err = removeUnneeded(ctx, tx, batch)
+				return err
+			}); err != nil {
+				return t.Trimmed, err
+			}
+			t.Events += removed
+			select {
+			case <-time.After(time.Since(began)):
+			case <-ctx.Done():
+				return t.Trimmed, j.wrap("trim", ctx.Err())
+			}
 		}
 	}
 	return t.Trimmed, nil
 }
 
-// trimNext removes what may be removed of the next candidates, and reports whether there may be more of them.
-func (j *Journal) trimNext(ctx context.Context, t *trimming) (more bool, err error) {
-	t.took = 0
-	var chosen []candidate
-	err = j.read(ctx, "trim", func(tx *sql.Tx) error {
-		needs, err := outboxNeeds(ctx, tx)
-		if err != nil {
-			return err
-		}
-		t.Watermark, t.Slowest = needs.Watermark, needs.Slowest
-		candidates, err := trimCandidates(ctx, tx, t.after, needs.Watermark)
-		chosen, more = t.choose(candidates, needs)
-		return err
-	})
-	if err != nil || len(chosen) == 0 {
-		return more, err
+// look looks at the next candidates. It returns those that are to be removed, and whether there may be more behind.
+func (t *trimming) look(ctx context.Context, tx *sql.Tx) (batches [][]candidate, more bool, err error) {
+	needs, err := outboxNeeds(ctx, tx)
+	if err != nil {
+		return nil, false, err
 	}
-	var removed int64
-	if err := j.write(ctx, "trim", func(tx *sql.Tx) (err error) {
-		removed, t.took, err = removeUnneeded(ctx, tx, chosen)
-		return err
-	}); err != nil {
-		return false, err
+	t.Watermark, t.Slowest = needs.Watermark, needs.Slowest
+	candidates, err := trimCandidates(ctx, tx, t.after, needs.Watermark)
+	if err != nil {
+		return nil, false, err
 	}
-	t.Events += removed
-	return more, nil
+	batches, more = t.choose(candidates, needs)
+	return batches, more, nil
 }
 
-// choose returns those of the candidates that make one batch, and whether others may come after them.
-func (t *trimming) choose(candidates []candidate, needs journal.Needs) (chosen []candidate, more bool) {
+// choose returns those of the candidates that are to be removed, and whether others may come after them.
+func (t *trimming) choose(candidates []candidate, needs journal.Needs) (batches [][]candidate, more bool) {
 	young, bytes := 0, 0
 	for _, c := range candidates {
-		switch {
-		case t.Spares(c.time):
-			young++
-		case c.removable && !needs.Has(c.at, c.offset):
-			if bytes += c.bytes; len(chosen) > 0 && bytes > trimBytes {
-				return chosen, true
-			}
-			chosen = append(chosen, c)
-		}
 		t.after = c.offset
+		if t.Spares(c.time) {
+			young++
+			continue
+		}
+		if !c.removable || needs.Has(c.at, c.offset) {
+			continue
+		}
+		bytes += c.bytes
+		last := len(batches) - 1
+		if last < 0 || len(batches[last]) == trimRows || bytes > trimBytes {
+			batches, bytes = append(batches, nil), c.bytes
+			last++
+		}
+		batches[last] = append(batches[last], c)
 	}
-	return chosen, len(candidates) == trimRows && young < len(candidates)
+	return batches, len(candidates) == trimLook && young < len(candidates)
 }
 
 func outboxNeeds(ctx context.Context, tx *sql.Tx) (needs journal.Needs, err error) {
@@ -149,7 +159,7 @@ func outboxNeeds(ctx context.Context, tx *sql.Tx) (needs journal.Needs, err erro
 }
 
 func trimCandidates(ctx context.Context, tx *sql.Tx, after, through query.Offset) (candidates []candidate, err error) {
-	rows, err := tx.QueryContext(ctx, trimCandidatesSQL, int64(after), int64(through), trimRows)
+	rows, err := tx.QueryContext(ctx, trimCandidatesSQL, int64(after), int64(through), trimLook)
 	if err != nil {
 		return nil, err
 	}
@@ -172,26 +182,24 @@ func trimCandidates(ctx context.Context, tx *sql.Tx, after, through query.Offset
 }
 
 // removeUnneeded removes those of the events that may still be removed. Nobody writes meanwhile, outboxes included.
-func removeUnneeded(ctx context.Context, tx *sql.Tx, chosen []candidate) (removed int64, took time.Duration, err error) {
-	began := time.Now()
+func removeUnneeded(ctx context.Context, tx *sql.Tx, batch []candidate) (removed int64, err error) {
 	needs, err := outboxNeeds(ctx, tx)
 	if err != nil {
-		return 0, 0, err
+		return 0, err
 	}
 	offsets := []int64{}
-	for _, c := range chosen {
+	for _, c := range batch {
 		if !needs.Has(c.at, c.offset) {
 			offsets = append(offsets, int64(c.offset))
 		}
 	}
 	list, err := json.Marshal(offsets)
 	if err != nil {
-		return 0, 0, err
+		return 0, err
 	}
 	result, err := tx.ExecContext(ctx, trimDeleteSQL, string(list))
 	if err != nil {
-		return 0, 0, err
+		return 0, err
 	}
-	removed, err = result.RowsAffected()
-	return removed, time.Since(began), err
+	return result.RowsAffected()
 }
