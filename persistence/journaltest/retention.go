@@ -93,12 +93,12 @@ var retentionCases = append([]testCase{
 	}},
 	{"keeps what some outbox has yet to save past", trimmer, func(t *testing.T, s *subject) {
 		s.deleted(t, "a", 6)
-		s.saveKeep(t, "outbox/fast", query.Keep{Watermark: s.offsetOf(t, "a", 5)})
-		s.saveKeep(t, "outbox/slow", query.Keep{Watermark: s.offsetOf(t, "a", 2)})
-		slow := s.offsetOf(t, "a", 2)
+		s.saveKeep(t, "outbox/fast", query.Keep{Watermark: s.offsetOfA(t, 5)})
+		s.saveKeep(t, "outbox/slow", query.Keep{Watermark: s.offsetOfA(t, 2)})
+		slow := s.offsetOfA(t, 2)
 		require.Equal(t, journal.Trimmed{Events: 2, Watermark: slow, Slowest: "outbox/slow"}, s.trim(t))
 		require.Equal(t, []string{"a/3", "a/4", "a/5", "a/6"}, ids(s.all(t)))
-		fast := s.offsetOf(t, "a", 5)
+		fast := s.offsetOfA(t, 5)
 		s.saveKeep(t, "outbox/slow", query.Keep{Watermark: s.head(t)})
 		require.Equal(t, journal.Trimmed{Events: 3, Watermark: fast, Slowest: "outbox/fast"}, s.trim(t))
 		require.Equal(t, []string{"a/6"}, ids(s.all(t)))
@@ -128,7 +128,7 @@ var retentionCases = append([]testCase{
 	{"goes by no outbox that was unregistered", trimmer, func(t *testing.T, s *subject) {
 		s.deleted(t, "a", 3)
 		s.saveKeep(t, outboxKey, query.Keep{Watermark: s.head(t)})
-		s.saveKeep(t, "outbox/gone", query.Keep{Watermark: s.offsetOf(t, "a", 1)})
+		s.saveKeep(t, "outbox/gone", query.Keep{Watermark: s.offsetOfA(t, 1)})
 		require.NoError(t, s.store().Unregister(s.ctx, "outbox/gone"))
 		s.removes(t, 2)
 	}},
@@ -294,10 +294,11 @@ func (s *subject) head(t *testing.T) query.Offset {
 	return head.Offset
 }
 
-func (s *subject) offsetOf(t *testing.T, id string, seq int64) query.Offset {
+// offsetOfA is where event seq of the id "a" is.
+func (s *subject) offsetOfA(t *testing.T, seq int64) query.Offset {
 	t.Helper()
-	events, _, err := s.EventsByPersistenceID(s.ctx, id, seq, query.Limits{Events: 1})
+	events, _, err := s.EventsByPersistenceID(s.ctx, "a", seq, query.Limits{Events: 1})
 	require.NoError(t, err)
-	require.Equal(t, []string{newID(id, seq)}, ids(events))
+	require.Equal(t, []string{newID("a", seq)}, ids(events))
 	return events[0].Offset
 }

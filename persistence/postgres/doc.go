@@ -24,5 +24,6 @@
 //   - Whoever writes the column ordering himself (OVERRIDING SYSTEM VALUE, COPY with that column, values taken from the
 //     sequence earlier) breaks the order.
 //   - What another process appends does not wake this one's subscribers: it is found by polling.
-//   - The last event of each persistence id must stay: it says which sequence number comes next.
+//   - The last event of each persistence id must stay: it says which sequence number comes next. Use [Journal.Trim], and no
+//     statement of your own, to remove events.
 package postgres

@@ -26,7 +26,7 @@ type transactionTimes struct {
 	took  []time.Duration
 }
 
-type traced struct{ commits bool }
+type traced struct{}
 
 func (t *transactionTimes) TraceQueryStart(ctx context.Context, conn *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
 	t.mu.Lock()
