@@ -121,6 +121,7 @@ func TestTrimKeepsTheLastEventThatIsCommitted(t *testing.T) {
 	deleted(t, j, "a", 3)
 	tx, err := j.BeginAppend(t.Context(), event("a", 4))
 	require.NoError(t, err)
+	t.Cleanup(func() { _ = tx.Rollback(context.Background()) })
 	require.EqualValues(t, 2, trim(t, j))
 	require.NoError(t, tx.Rollback(t.Context()))
 	last, err := j.LastSequenceNumber(t.Context(), "a")
