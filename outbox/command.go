@@ -165,7 +165,12 @@ func (o *outbox) locateEvent(ctx context.Context, token uint64, id string, seq i
 		return nil, outboxv1.Code_CODE_NOT_FOUND, err
 	case err != nil:
 		return nil, outboxv1.Code_CODE_UNAVAILABLE, err
-	case len(events) == 0 || events[0].SequenceNumber != seq:
+	case len(events) == 0:
+		return nil, outboxv1.Code_CODE_NOT_FOUND, fmt.Errorf("%q has no event %d", id, seq)
+	case events[0].SequenceNumber > seq && seq > 0:
+		// Retention has removed it, and removes only what nobody waits for: it is settled, unless it is known otherwise.
+		return ledger.AwaitSettled{Token: token, PersistenceID: id, SequenceNumber: seq}, 0, nil
+	case events[0].SequenceNumber != seq:
 		return nil, outboxv1.Code_CODE_NOT_FOUND, fmt.Errorf("%q has no event %d", id, seq)
 	case !o.settings.ledger.Filter.Matches(&events[0]):
 		return nil, outboxv1.Code_CODE_FILTERED, fmt.Errorf("event %s", events[0].ID())

@@ -14,6 +14,7 @@ import (
 	"github.com/protoactor-contrib/protoactor-outbox/actor/publisher"
 	"github.com/protoactor-contrib/protoactor-outbox/actor/testkit"
 	"github.com/protoactor-contrib/protoactor-outbox/outbox"
+	"github.com/protoactor-contrib/protoactor-outbox/persistence/journal"
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/memory"
 	outboxv1 "github.com/protoactor-contrib/protoactor-outbox/proto/outbox/v1"
 )
@@ -262,6 +263,20 @@ func TestWaitPublishedTellsWhatWillNeverCome(t *testing.T) {
 	require.ErrorIs(t, o.WaitPublished(within(t), "a", 3), outbox.ErrNotFound)
 	require.ErrorIs(t, o.WaitPublished(within(t), "nobody", 0), outbox.ErrNotFound)
 	require.ErrorIs(t, o.WaitPublished(within(t), "", 1), outbox.ErrNotFound)
+}
+
+func TestWaitPublishedOfAnEventThatRetentionHasRemoved(t *testing.T) {
+	j := memory.New()
+	write(t, j, "a", 1, 4)
+	o := spawn(t, j, publisher.Props(publisher.Func((&sink{}).publish)))
+	o.flush(t)
+	require.NoError(t, j.HideEvents(t.Context(), "a", 2))
+	trimmed, err := j.Trim(t.Context(), journal.Retention{})
+	require.NoError(t, err)
+	require.EqualValues(t, 2, trimmed.Events)
+	require.NoError(t, o.WaitPublished(within(t), "a", 1))
+	require.NoError(t, o.WaitPublished(within(t), "a", 2))
+	require.ErrorIs(t, o.WaitPublished(within(t), "a", -1), outbox.ErrNotFound)
 }
 
 func TestAnActorOfOnesOwnMayPublish(t *testing.T) {

@@ -37,6 +37,8 @@
 //	actor snapshots    the newest counts; kept exactly; deleted; apart from events
 //	outbox snapshots   epochs, indexes, data and what is to be kept                             SnapshotStore
 //	ownership          takeovers, saves, proofs and removals at the same moment; hostile keys   SnapshotStore
+//	retention          removes what nobody needs any more, and nothing else, whoever comes      Trimmer
+//	                   in between
 //	notification       follows each append, comes in time, ends                                 Notifier
 //	listing            every id once, in byte order, in pages of every size                     PersistenceIDs
 //	time               the offset just before any time                                          TimeFinder

@@ -32,6 +32,7 @@ type faulty struct {
 	load        func(context.Context, string) (query.Saved, error)
 	save        func(context.Context, string, query.Saved) error
 	unregister  func(context.Context, string) error
+	trim        func(context.Context, journal.Retention) (journal.Trimmed, error)
 	subscribe   func(func()) func()
 	ids         func(context.Context, string, int) ([]string, error)
 	offsetAt    func(context.Context, time.Time) (query.Offset, error)
@@ -47,7 +48,7 @@ func newFaulty(m *memory.Journal) *faulty {
 		events: m.Events, byID: m.EventsByPersistenceID, last: m.LastSequenceNumber, head: m.Head,
 		replay: m.Replay, hide: m.HideEvents,
 		loadActor: m.LoadActorSnapshot, saveActor: m.SaveActorSnapshot, deleteActor: m.DeleteActorSnapshots,
-		acquire: m.Acquire, load: m.Load, save: m.Save, unregister: m.Unregister,
+		acquire: m.Acquire, load: m.Load, save: m.Save, unregister: m.Unregister, trim: m.Trim,
 		subscribe: m.Subscribe, ids: m.PersistenceIDs, offsetAt: m.OffsetAt, ping: m.Ping,
 	}
 	f.close = func() error { f.closed.Store(true); return nil }
@@ -165,6 +166,13 @@ func (f *faulty) Unregister(ctx context.Context, key string) error {
 		return err
 	}
 	return f.unregister(ctx, key)
+}
+
+func (f *faulty) Trim(ctx context.Context, r journal.Retention) (journal.Trimmed, error) {
+	if err := f.open(); err != nil {
+		return journal.Trimmed{}, err
+	}
+	return f.trim(ctx, r)
 }
 
 func (f *faulty) PersistenceIDs(ctx context.Context, after string, limit int) ([]string, error) {

@@ -69,6 +69,7 @@ type Capabilities struct {
 	Pinger         bool // query.Pinger
 	TimeFinder     bool // query.TimeFinder
 	Appender       bool // journal.Appender
+	Trimmer        bool // journal.Trimmer; it has to be a SnapshotStore, too
 	Closer         bool // io.Closer; closing twice is no error
 }
 
@@ -83,6 +84,7 @@ const (
 	pinger
 	timeFinder
 	appender
+	trimmer
 	closer
 	reopening
 	crashing
@@ -107,6 +109,8 @@ func (h Harness) lacks(n need) string {
 		return "this journal is no query.TimeFinder"
 	case n == appender && !c.Appender:
 		return "this journal is no journal.Appender"
+	case n == trimmer && !c.Trimmer:
+		return "this journal is no journal.Trimmer"
 	case n == closer && !c.Closer:
 		return "this journal is no io.Closer"
 	case n == reopening && h.Reopen == nil:
@@ -131,6 +135,7 @@ var capabilityCases = []testCase{
 		_, isPinger := s.Journal.(query.Pinger)
 		_, isTimeFinder := s.Journal.(query.TimeFinder)
 		_, isAppender := s.Journal.(journal.Appender)
+		_, isTrimmer := s.Journal.(journal.Trimmer)
 		_, isCloser := s.Journal.(io.Closer)
 		implemented := Capabilities{
 			SnapshotStore:  isSnapshotStore,
@@ -139,6 +144,7 @@ var capabilityCases = []testCase{
 			Pinger:         isPinger,
 			TimeFinder:     isTimeFinder,
 			Appender:       isAppender,
+			Trimmer:        isTrimmer,
 			Closer:         isCloser,
 		}
 		require.Equal(t, s.h.Capabilities, implemented, "expected: stated; actual: implemented")

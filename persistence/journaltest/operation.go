@@ -73,6 +73,12 @@ func (s *subject) operations(id string) []operation {
 				return snapshots.Unregister(ctx, "outbox/x")
 			}})
 	}
+	if t, ok := s.Journal.(journal.Trimmer); ok {
+		ops = append(ops, operation{"Trim", false, true, func(ctx context.Context) error {
+			_, err := t.Trim(ctx, journal.Retention{})
+			return err
+		}})
+	}
 	if lister, ok := s.Journal.(query.PersistenceIDs); ok {
 		ops = append(ops, operation{"PersistenceIDs", false, false, func(ctx context.Context) error {
 			_, err := lister.PersistenceIDs(ctx, "", 10)

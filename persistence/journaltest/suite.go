@@ -41,6 +41,7 @@ func groups() []group {
 		{"actor snapshots", actorSnapshotCases},
 		{"outbox snapshots", outboxSnapshotCases},
 		{"ownership", ownershipCases},
+		{"retention", retentionCases},
 		{"notification", notifyCases},
 		{"listing", listingCases},
 		{"time", timeCases},

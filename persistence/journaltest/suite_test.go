@@ -41,7 +41,7 @@ type broken struct {
 	harness func(*journaltest.Harness)
 }
 
-var allBroken = slices.Concat(brokenAppends, brokenRecords, brokenReads, brokenSnapshots, brokenLives, brokenTransactions)
+var allBroken = slices.Concat(brokenAppends, brokenRecords, brokenReads, brokenSnapshots, brokenRetentions, brokenLives, brokenTransactions)
 
 // harness is that of a journal in memory which outlives its handles. Each handle is broken by breaks.
 func harness(breaks func(*faulty)) journaltest.Harness {
@@ -63,7 +63,7 @@ func harness(breaks func(*faulty)) journaltest.Harness {
 		Crash: func(_ *testing.T, j journaltest.Journal) journaltest.Journal { return handle(j.(*faulty).memory) },
 		Open:  func(_ *testing.T, j journaltest.Journal) journaltest.Journal { return handle(j.(*faulty).memory) },
 		Capabilities: journaltest.Capabilities{
-			SnapshotStore: true, Notifier: true, PersistenceIDs: true, Pinger: true, TimeFinder: true, Appender: true, Closer: true,
+			SnapshotStore: true, Notifier: true, PersistenceIDs: true, Pinger: true, TimeFinder: true, Appender: true, Trimmer: true, Closer: true,
 		},
 	}
 }

@@ -22,6 +22,7 @@ import (
 // order. What is committed is in a journal in memory; what it adds are offsets, and transactions that hold them open.
 type transactional struct {
 	*faulty
+	withoutTrim //nolint:unused // it hides a method: what the journal in memory removes goes by other offsets
 
 	mu      sync.Mutex
 	given   query.Offset                   // the last offset that was given out
@@ -29,6 +30,11 @@ type transactional struct {
 	open    map[*transaction]chan struct{} // closed when it ends
 	horizon func(lowestOpen query.Offset) query.Offset
 }
+
+// withoutTrim makes what it is embedded in, beside a journal.Trimmer, none.
+type withoutTrim struct{} //nolint:unused // by being there
+
+func (withoutTrim) Trim() {} //nolint:unused // by being there
 
 type transaction struct {
 	j      *transactional
@@ -213,6 +219,7 @@ func (j *transactional) offset(ctx context.Context, t time.Time) (query.Offset, 
 func transactionalHarness(breaks func(*transactional)) journaltest.Harness {
 	h := harness(func(*faulty) {})
 	h.Reopen, h.Crash, h.Open = nil, nil, nil
+	h.Capabilities.Trimmer = false
 	h.New = func(t *testing.T) journaltest.Journal {
 		m := memory.New()
 		t.Cleanup(func() { _ = m.Close() })

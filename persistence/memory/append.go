@@ -20,7 +20,7 @@ func (j *Journal) AppendEvent(ctx context.Context, e query.Event) error {
 		return wrap("append an event", fmt.Errorf("%w: the UID of %q is zero: without one of its own it would pass for another event without one",
 			journal.ErrNotEncodable, e.ID()))
 	}
-	if err := onID(ctx, "append an event", e.PersistenceID, j.write, func() error { return j.append(e) }); err != nil {
+	if err := onID(ctx, "append an event", e.PersistenceID, j.write, func() error { return j.append(e, false) }); err != nil {
 		return err
 	}
 	j.subscribers.notify()
@@ -44,7 +44,7 @@ func (j *Journal) Append(ctx context.Context, records ...journal.Record) ([]quer
 	err := j.write(ctx, func() error {
 		for i, e := range events {
 			e.SequenceNumber = j.streams[e.PersistenceID].last() + 1
-			if err := j.append(e); err != nil {
+			if err := j.append(e, true); err != nil {
 				return err
 			}
 			pointers[i] = query.Pointer{PersistenceID: e.PersistenceID, SequenceNumber: e.SequenceNumber}
@@ -59,12 +59,12 @@ func (j *Journal) Append(ctx context.Context, records ...journal.Record) ([]quer
 }
 
 // append runs under the write lock.
-func (j *Journal) append(e query.Event) error {
+func (j *Journal) append(e query.Event, isRecord bool) error {
 	s := j.streams[e.PersistenceID]
 	last := s.last()
 	switch {
 	case e.SequenceNumber >= 1 && e.SequenceNumber <= last:
-		if s.has(e.SequenceNumber) && j.events[s.at(e.SequenceNumber)].UID == e.UID {
+		if there := j.find(s, e.SequenceNumber); there != nil && there.UID == e.UID {
 			return nil
 		}
 		return fmt.Errorf("%w: sequence number %d of %q is taken, the last one is %d",
@@ -74,14 +74,21 @@ func (j *Journal) append(e query.Event) error {
 			journal.ErrSequenceConflict, e.PersistenceID, last, last+1, e.SequenceNumber)
 	}
 	if s == nil {
-		s = new(stream)
+		s = &stream{actorless: true}
 		j.streams[e.PersistenceID] = s
 	}
-	s.positions = append(s.positions, len(j.events))
-	e.Offset = query.Offset(len(j.events) + 1)
+	s.actorless = s.actorless && isRecord
 	e.Time = j.now().UTC().Truncate(time.Microsecond)
-	j.events = append(j.events, e)
+	j.add(s, e)
 	return nil
+}
+
+// add puts an event at the end of the journal, and of its stream.
+func (j *Journal) add(s *stream, e query.Event) {
+	e.Offset = j.head() + 1
+	s.positions = append(s.positions, len(j.events))
+	s.lastNumber = e.SequenceNumber
+	j.events = append(j.events, e)
 }
 
 // owned is the event as it is stored, apart from its place in the journal.

@@ -23,6 +23,7 @@ func TestConformance(t *testing.T) {
 			Pinger:         true,
 			TimeFinder:     true,
 			Appender:       true,
+			Trimmer:        true,
 			Closer:         true,
 		},
 	})

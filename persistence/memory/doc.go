@@ -5,6 +5,6 @@
 // provider and a query.Journal, keeps outboxes' snapshots, fenced, and notifies. It passes the same conformance
 // suite.
 //
-// It promises to read in time that follows the page, not the journal; a filter pays for what it leaves out. It
-// never removes an event: events that an actor has deleted are hidden from replay only.
+// It promises to read in time that follows the page, not the journal; a filter pays for what it leaves out. Events are
+// removed by [Journal.Trim] only: what an actor has deleted is hidden from replay until then.
 package memory

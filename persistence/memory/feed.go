@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sort"
 
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
 )
@@ -14,10 +15,18 @@ const ctxEvery = 4096
 // Head implements query.Journal.
 func (j *Journal) Head(ctx context.Context) (head query.Head, err error) {
 	err = j.read(ctx, func() error {
-		head = query.Head{Identity: j.identity, Offset: query.Offset(len(j.events))}
+		head = query.Head{Identity: j.identity, Offset: j.head()}
 		return nil
 	})
 	return head, wrap("read the head", err)
+}
+
+// head is the greatest offset. It runs under the lock. The event that has it is never removed, being the last one of its id.
+func (j *Journal) head() query.Offset {
+	if len(j.events) == 0 {
+		return 0
+	}
+	return j.events[len(j.events)-1].Offset
 }
 
 // Events implements query.Journal.
@@ -38,15 +47,15 @@ func (j *Journal) feed(ctx context.Context, after query.Offset, filter query.Fil
 		return query.Page{}, err
 	}
 	after = max(after, 0)
-	if after >= query.Offset(len(events)) {
+	rest := events[sort.Search(len(events), func(i int) bool { return events[i].Offset > after }):]
+	if len(rest) == 0 {
 		return query.Page{Next: after}, nil
 	}
-	rest := events[after:]
 	if filter.All() {
 		n := fitting(len(rest), limits, func(i int) int { return rest[i].Size() })
 		return query.Page{
 			Events: slices.Clone(rest[:n]),
-			Next:   after + query.Offset(n),
+			Next:   rest[n-1].Offset,
 			More:   n < len(rest),
 		}, nil
 	}

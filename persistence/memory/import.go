@@ -37,12 +37,12 @@ func (j *Journal) importAll(id string, events []query.Event) error {
 		case e.SequenceNumber > last:
 			return fmt.Errorf("%w: %q ends at sequence number %d, so %d comes next, not %d",
 				journal.ErrSequenceConflict, id, last, last+1, e.SequenceNumber)
-		case !s.has(e.SequenceNumber) || j.events[s.at(e.SequenceNumber)].UID != e.UID:
+		case !j.has(s, e):
 			return fmt.Errorf("%w: another event than %s is there, or none of its time", journal.ErrSequenceConflict, e.ID())
 		}
 	}
 	if s == nil {
-		s = &stream{deleted: events[0].SequenceNumber - 1}
+		s = new(stream)
 		j.streams[id] = s
 	}
 	for _, e := range events {
@@ -50,13 +50,19 @@ func (j *Journal) importAll(id string, events []query.Event) error {
 			continue
 		}
 		e = owned(e)
-		e.Offset = query.Offset(len(j.events) + 1)
 		if e.Time.IsZero() {
 			e.Time = j.now()
 		}
 		e.Time = e.Time.UTC().Truncate(time.Microsecond)
-		s.positions = append(s.positions, len(j.events))
-		j.events = append(j.events, e)
+		j.add(s, e)
 	}
+	// Like an actor's, whose id it is from now on.
+	s.actorless = false
 	return nil
+}
+
+// has reports whether the event itself is there.
+func (j *Journal) has(s *stream, e *query.Event) bool {
+	there := j.find(s, e.SequenceNumber)
+	return there != nil && there.UID == e.UID
 }

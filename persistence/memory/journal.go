@@ -23,6 +23,7 @@ var (
 	_ query.TimeFinder     = (*Journal)(nil)
 	_ journal.Store        = (*Journal)(nil)
 	_ journal.Appender     = (*Journal)(nil)
+	_ journal.Trimmer      = (*Journal)(nil)
 )
 
 // Journal is a journal in memory; see [New]. Its methods may be called concurrently.
@@ -35,8 +36,8 @@ type Journal struct {
 
 	mu     sync.RWMutex
 	closed bool
-	// events[i] has the offset i+1. An event never changes or moves once it is there, so that a reader may go on
-	// reading what it found under the lock after giving the lock back.
+	// events are in the order of their offsets, from which some are missing once they were removed. What is in the slice
+	// never changes or moves, so that a reader may go on reading what it found under the lock after giving the lock back.
 	events  []query.Event
 	streams map[string]*stream
 	ids     []string // sorted; behind streams until somebody asks for it

@@ -5,29 +5,41 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sort"
 
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
 )
 
 // stream is where the events of one persistence id are. A nil stream has none.
 type stream struct {
-	positions []int // in the journal's events, in the order of the sequence numbers; only ever appended to
-	hidden    int64 // the greatest sequence number that is hidden from replay
-	deleted   int64 // how many events come before the first one: they were deleted before the rest was imported
+	positions  []int // in the journal's events, in the order of the sequence numbers; what is in it never changes
+	lastNumber int64
+	hidden     int64 // the greatest sequence number that is hidden from replay
+	actorless  bool  // all of its events were written without an actor
 }
 
 func (s *stream) last() int64 {
 	if s == nil {
 		return 0
 	}
-	return s.deleted + int64(len(s.positions))
+	return s.lastNumber
 }
 
-// at is the position of an event that exists.
-func (s *stream) at(seq int64) int { return s.positions[seq-1-s.deleted] }
+// from are the positions, in all, of the stream's events from a sequence number on. Earlier ones may have been removed.
+func (s *stream) from(all []query.Event, seq int64) []int {
+	return s.positions[sort.Search(len(s.positions), func(i int) bool { return all[s.positions[i]].SequenceNumber >= seq }):]
+}
 
-// has reports whether the event exists.
-func (s *stream) has(seq int64) bool { return s != nil && seq > s.deleted && seq <= s.last() }
+// find returns the event of the stream with that number, nil if there is none.
+func (j *Journal) find(s *stream, seq int64) *query.Event {
+	if s == nil {
+		return nil
+	}
+	if rest := s.from(j.events, seq); len(rest) > 0 && j.events[rest[0]].SequenceNumber == seq {
+		return &j.events[rest[0]]
+	}
+	return nil
+}
 
 // EventsByPersistenceID implements query.Journal.
 func (j *Journal) EventsByPersistenceID(ctx context.Context, id string, from int64, limits query.Limits) ([]query.Event, bool, error) {
@@ -80,7 +92,7 @@ func (j *Journal) tail(ctx context.Context, op, id string, from int64, onlyVisib
 			from = max(from, s.hidden+1)
 		}
 		all = j.events
-		positions = s.positions[min(max(from, s.deleted+1), s.last()+1)-1-s.deleted:]
+		positions = s.from(all, from)
 		return nil
 	})
 	return all, positions, err

@@ -12,8 +12,11 @@ import (
 // was set back leaves the times unsorted.
 func (j *Journal) OffsetAt(ctx context.Context, t time.Time) (query.Offset, error) {
 	op := fmt.Sprintf("find the offset at %v", t)
-	var events []query.Event
-	if err := j.read(ctx, func() error { events = j.events; return nil }); err != nil {
+	var (
+		events []query.Event
+		head   query.Offset
+	)
+	if err := j.read(ctx, func() error { events, head = j.events, j.head(); return nil }); err != nil {
 		return 0, wrap(op, err)
 	}
 	for i := range events {
@@ -24,5 +27,5 @@ func (j *Journal) OffsetAt(ctx context.Context, t time.Time) (query.Offset, erro
 			return events[i].Offset - 1, nil
 		}
 	}
-	return query.Offset(len(events)), nil
+	return head, nil
 }

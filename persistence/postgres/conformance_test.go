@@ -44,7 +44,7 @@ func TestConformance(t *testing.T) {
 			return transaction{tx}
 		},
 		Capabilities: journaltest.Capabilities{
-			SnapshotStore: true, Notifier: true, PersistenceIDs: true, Pinger: true, TimeFinder: true, Appender: true, Closer: true,
+			SnapshotStore: true, Notifier: true, PersistenceIDs: true, Pinger: true, TimeFinder: true, Appender: true, Trimmer: true, Closer: true,
 		},
 	})
 }

@@ -38,5 +38,6 @@
 //   - PgBouncer has to be in session mode. In others nobody is woken, and what another process appends is found by polling;
 //     Waking says so.
 //   - What programs without this package append wakes nobody, and is found by polling.
-//   - The last event of each persistence id must stay: it says which sequence number comes next.
+//   - The last event of each persistence id must stay: it says which sequence number comes next. Use [Journal.Trim], and no
+//     statement of your own, to remove events.
 package postgres

@@ -46,3 +46,9 @@ func (j *Journal) Hasten() {
 
 // ErrDeaf says that what was sent did not come back.
 var ErrDeaf = errDeaf
+
+// Registration is the key of the lock that those who register an outbox share, and a batch of Trim has alone.
+func (j *Journal) Registration() int64 { return j.registrationKey() }
+
+// TrimNeedsSQL is what a batch of Trim reads of the outboxes, and locks.
+func (j *Journal) TrimNeedsSQL() string { return j.statements.trimNeedsLocked }

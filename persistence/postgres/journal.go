@@ -26,6 +26,7 @@ var (
 	_ query.TimeFinder     = (*Journal)(nil)
 	_ journal.Store        = (*Journal)(nil)
 	_ journal.Appender     = (*Journal)(nil)
+	_ journal.Trimmer      = (*Journal)(nil)
 )
 
 // Journal is a journal in a PostgreSQL database; see [Open]. Its methods may be called concurrently.

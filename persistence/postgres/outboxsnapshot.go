@@ -16,7 +16,9 @@ import (
 const (
 	outboxSnapshotSQL = `SELECT registered, epoch, idx, watermark, keep::text, data FROM {{outbox_snapshots}} WHERE key = $1`
 
-	outboxAcquireSQL = `INSERT INTO {{outbox_snapshots}} AS o (key, registered, epoch) VALUES ($1, true, 1)
+	// outboxAcquireSQL waits for a batch of Trim under way, which has not seen that the key is registered.
+	outboxAcquireSQL = `INSERT INTO {{outbox_snapshots}} AS o (key, registered, epoch)
+		SELECT $1::text, true, 1 FROM pg_advisory_xact_lock_shared($2)
 		ON CONFLICT (key) DO UPDATE SET registered = true, epoch = o.epoch + 1
 		RETURNING registered, epoch, idx, watermark, keep::text, data`
 
@@ -36,7 +38,7 @@ func (j *Journal) Acquire(ctx context.Context, key string, held int64) (saved qu
 	}
 	err = j.do(ctx, op, func(conn *pgx.Conn) error {
 		if held == 0 {
-			saved, _, err = j.loadSaved(ctx, conn, j.statements.acquire, key)
+			saved, _, err = j.loadSaved(ctx, conn, j.statements.acquire, key, j.registrationKey())
 			return err
 		}
 		var registered bool
@@ -116,12 +118,12 @@ func (j *Journal) Unregister(ctx context.Context, key string) error {
 	})
 }
 
-func (j *Journal) loadSaved(ctx context.Context, conn *pgx.Conn, sql, key string) (s query.Saved, registered bool, err error) {
+func (j *Journal) loadSaved(ctx context.Context, conn *pgx.Conn, sql string, args ...any) (s query.Saved, registered bool, err error) {
 	var (
 		watermark query.Offset
 		kept      string
 	)
-	err = conn.QueryRow(ctx, sql, j.mode, key).Scan(&registered, &s.Epoch, &s.Index, &watermark, &kept, &s.Data)
+	err = conn.QueryRow(ctx, sql, append([]any{j.mode}, args...)...).Scan(&registered, &s.Epoch, &s.Index, &watermark, &kept, &s.Data)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return query.Saved{}, false, nil

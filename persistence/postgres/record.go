@@ -33,20 +33,24 @@ const (
 	lockFreeIDsSQL = `SELECT key FROM set_config('lock_timeout', '200ms', true) AS s, unnest($1::bigint[]) AS key
 		WHERE NOT pg_try_advisory_xact_lock(key)`
 
-	// appendRecordsSQL gives each record the sequence number that comes nth after the last one of its id.
-	appendRecordsSQL = `INSERT INTO {{journal}} (persistence_id, sequence_number, slice, uid, type, content_type, tags, metadata, data)
-		SELECT n.id, n.nth + (SELECT coalesce(max(j.sequence_number), 0) FROM {{journal}} j WHERE j.persistence_id = n.id),
+	// appendRecordsSQL gives each record the sequence number that comes nth after the last one of its id. An id is actorless
+	// for as long as nobody but such statements has appended to it.
+	appendRecordsSQL = `INSERT INTO {{journal}} (persistence_id, sequence_number, actorless, slice, uid, type, content_type, tags, metadata, data)
+		SELECT n.id, n.nth + coalesce(l.sequence_number, 0), coalesce(l.actorless, true),
 			n.slice, n.uid, n.type, n.content_type, n.tags::text[], n.metadata::json, n.data
 		FROM unnest($1::text[], $2::bigint[], $3::smallint[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bytea[])
 			WITH ORDINALITY AS n (id, nth, slice, uid, type, content_type, tags, metadata, data, i)
+			LEFT JOIN LATERAL (SELECT j.sequence_number, j.actorless FROM {{journal}} j WHERE j.persistence_id = n.id
+				ORDER BY j.sequence_number DESC LIMIT 1) AS l ON true
 		ORDER BY n.i
 		RETURNING sequence_number`
 
 	// appendRecordSQL does the same with parameters that every driver has.
-	appendRecordSQL = `INSERT INTO {{journal}} (persistence_id, sequence_number, slice, uid, type, content_type, tags, metadata, data)
-		SELECT $1::text, 1 + coalesce(max(j.sequence_number), 0), $2::smallint, $3::text::uuid, $4::text, $5::text,
+	appendRecordSQL = `INSERT INTO {{journal}} (persistence_id, sequence_number, actorless, slice, uid, type, content_type, tags, metadata, data)
+		SELECT $1::text, 1 + coalesce(l.sequence_number, 0), coalesce(l.actorless, true), $2::smallint, $3::text::uuid, $4::text, $5::text,
 			$6::text::text[], $7::text::json, $8::bytea
-		FROM {{journal}} j WHERE j.persistence_id = $1::text
+		FROM (VALUES (1)) AS n LEFT JOIN LATERAL (SELECT j.sequence_number, j.actorless FROM {{journal}} j WHERE j.persistence_id = $1::text
+			ORDER BY j.sequence_number DESC LIMIT 1) AS l ON true
 		RETURNING sequence_number`
 )
 

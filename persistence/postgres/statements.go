@@ -15,6 +15,9 @@ type statements struct {
 	deleteActor                  string
 	outboxSnapshot, acquire      string
 	save, unregister             string
+	trimCandidates, trimLock     string
+	trimNeeds, trimNeedsLocked   string
+	trimDelete                   string
 }
 
 func newStatements(t tables) statements {
@@ -59,6 +62,12 @@ func newStatements(t tables) statements {
 		acquire:        outboxAcquireSQL,
 		save:           outboxSaveSQL,
 		unregister:     outboxForgetSQL,
+
+		trimCandidates:  trimCandidatesSQL,
+		trimLock:        trimLockSQL,
+		trimNeeds:       trimNeedsSQL,
+		trimNeedsLocked: trimNeedsLockedSQL,
+		trimDelete:      trimDeleteSQL,
 	}
 	for f := range numFieldSets {
 		s.selected[f] = t.sql(f.sql())
@@ -67,6 +76,7 @@ func newStatements(t tables) statements {
 		&s.head, &s.numbers, &s.atWork, &s.feed, &s.data, &s.stream, &s.replay, &s.lastSequence, &s.hide, &s.ids, &s.offsetAt,
 		&s.lockIDs, &s.lockID, &s.lockFreeIDs, &s.appendSettings, &s.appendEvents, &s.appendFreeEvents, &s.settle, &s.appendRecords, &s.appendRecord,
 		&s.actorSnapshot, &s.saveActor, &s.deleteActor, &s.outboxSnapshot, &s.acquire, &s.save, &s.unregister,
+		&s.trimCandidates, &s.trimLock, &s.trimNeeds, &s.trimNeedsLocked, &s.trimDelete,
 	} {
 		*text = t.sql(*text)
 	}

@@ -22,9 +22,11 @@ const (
 
 	appendUIDSQL = `SELECT uid FROM main.events WHERE persistence_id = ? AND sequence_number = ?`
 
+	appendActorlessSQL = `SELECT actorless FROM main.events WHERE persistence_id = ? AND sequence_number = ?`
+
 	appendInsertSQL = `INSERT INTO main.events
-		(persistence_id, sequence_number, slice, time, uid, type, content_type, tags, metadata, data)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+		(persistence_id, sequence_number, slice, time, uid, type, content_type, tags, metadata, data, actorless)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 )
 
 // AppendEvent implements journal.Store. It returns once the event is synced to disk. Events that are appended at the same
@@ -89,6 +91,7 @@ type inserter struct {
 	ctx                  context.Context //nolint:containedctx // it is there for one transaction
 	file                 *file
 	last, uid, insertion *sql.Stmt
+	actorless            *sql.Stmt
 }
 
 // inserter uses the statements that were prepared for the journal's own transactions.
@@ -96,6 +99,7 @@ func (j *Journal) inserter(ctx context.Context, tx *sql.Tx) *inserter {
 	return &inserter{
 		ctx: ctx, file: &j.file,
 		last: tx.StmtContext(ctx, j.stmts.appendLast), uid: tx.StmtContext(ctx, j.stmts.appendUID), insertion: tx.StmtContext(ctx, j.stmts.appendInsert),
+		actorless: tx.StmtContext(ctx, j.stmts.appendActorless),
 	}
 }
 
@@ -106,6 +110,8 @@ func (in *inserter) insert(r *row) (query.Offset, error) {
 	if err := in.last.QueryRowContext(in.ctx, r.id).Scan(&last); err != nil {
 		return 0, err
 	}
+	// An id is actorless for as long as nothing but records were appended to it.
+	actorless := r.next
 	if r.next {
 		r.sequence = last + 1
 	}
@@ -115,10 +121,14 @@ func (in *inserter) insert(r *row) (query.Offset, error) {
 			journal.ErrSequenceConflict, r.id, last, last+1, r.sequence)
 	case r.sequence <= last:
 		return 0, in.alreadyThere(r, last)
+	case r.next && last > 0:
+		if err := in.actorless.QueryRowContext(in.ctx, r.id, last).Scan(&actorless); err != nil {
+			return 0, err
+		}
 	}
 	seen := in.file.head.Load()
 	result, err := in.insertion.ExecContext(in.ctx,
-		r.id, r.sequence, query.SliceOf(r.id), time.Now().UnixMicro(), r.uid[:], r.typ, r.contentType, r.tags, r.metadata, r.data)
+		r.id, r.sequence, query.SliceOf(r.id), time.Now().UnixMicro(), r.uid[:], r.typ, r.contentType, r.tags, r.metadata, r.data, actorless)
 	if err != nil {
 		return 0, err
 	}

@@ -42,7 +42,7 @@ func TestConformance(t *testing.T) {
 			return open(t, paths[j])
 		},
 		Capabilities: journaltest.Capabilities{
-			SnapshotStore: true, Notifier: true, PersistenceIDs: true, Pinger: true, TimeFinder: true, Appender: true, Closer: true,
+			SnapshotStore: true, Notifier: true, PersistenceIDs: true, Pinger: true, TimeFinder: true, Appender: true, Trimmer: true, Closer: true,
 		},
 	})
 }

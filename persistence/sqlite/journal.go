@@ -23,6 +23,7 @@ var (
 	_ query.TimeFinder     = (*Journal)(nil)
 	_ journal.Store        = (*Journal)(nil)
 	_ journal.Appender     = (*Journal)(nil)
+	_ journal.Trimmer      = (*Journal)(nil)
 )
 
 // Journal is a journal in one SQLite file; see [Open]. Its methods may be called concurrently.

@@ -3,6 +3,8 @@ package sqlite_test
 import (
 	"context"
 	"database/sql"
+	"errors"
+	"fmt"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -14,6 +16,7 @@ import (
 	"github.com/protoactor-contrib/protoactor-outbox/actor/publisher"
 	"github.com/protoactor-contrib/protoactor-outbox/actor/testkit"
 	"github.com/protoactor-contrib/protoactor-outbox/outbox"
+	"github.com/protoactor-contrib/protoactor-outbox/persistence/journal"
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/memory"
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/sqlite"
@@ -240,4 +243,63 @@ func TestNoDamageToAnOutboxsSnapshotHasItStartAnew(t *testing.T) {
 	again := publish(t, j)
 	again.flush(t)
 	require.Empty(t, again.published(), "the sound one still says that all is published")
+}
+
+// An outbox sees nothing missing where its journal was trimmed: not while it runs, nor after a restart, nor for what it holds.
+func TestAnOutboxGoesOnWhileItsJournalIsTrimmed(t *testing.T) {
+	j := open(t, filepath.Join(t.TempDir(), "journal.db"))
+	system := testkit.NewActorSystem(t)
+	const rounds, each = 5, 30
+	var all []string
+	for round := range int64(rounds) {
+		p := publishIn(t, system, j)
+		ending, stopped := make(chan struct{}), make(chan error, 1)
+		go func() {
+			for {
+				select {
+				case <-ending:
+					stopped <- nil
+					return
+				case <-time.After(time.Millisecond):
+				}
+				if _, err := j.Trim(context.Background(), journal.Retention{}); err != nil && !errors.Is(err, journal.ErrNoOutbox) {
+					stopped <- err
+					return
+				}
+			}
+		}()
+		for seq := round*each + 1; seq <= (round+1)*each; seq++ {
+			for _, id := range []string{"a", "b"} {
+				appendTo(t, j, id, seq, seq)
+			}
+			_, err := j.Append(t.Context(), journal.Record{PersistenceID: "records", Type: "T"})
+			require.NoError(t, err)
+			require.NoError(t, j.HideEvents(t.Context(), "a", seq))
+		}
+		p.flush(t)
+		close(ending)
+		require.NoError(t, <-stopped)
+		status, err := p.Status(t.Context())
+		require.NoError(t, err)
+		require.Zero(t, status.GetGaps(), "a removed event is no gap")
+		all = append(all, p.published()...)
+		p.stop(t)
+		_, err = j.Trim(t.Context(), journal.Retention{})
+		require.NoError(t, err)
+	}
+	require.Len(t, all, 3*rounds*each)
+	for id, left := range map[string]int{"a": 1, "b": rounds * each, "records": 1} {
+		events, _, err := j.EventsByPersistenceID(t.Context(), id, 1, query.Limits{Events: 1000})
+		require.NoError(t, err)
+		require.InDelta(t, left, len(events), 1, "of %s; the anchor stays, too", id)
+		last := int64(0)
+		for _, name := range all {
+			var seq int64
+			if n, _ := fmt.Sscanf(name, id+"/%d", &seq); n == 1 {
+				require.Equal(t, last+1, seq, "of %s, in order, once", id)
+				last = seq
+			}
+		}
+		require.EqualValues(t, rounds*each, last)
+	}
 }

@@ -134,7 +134,7 @@ func (j *Journal) insertTx(ctx context.Context, tx *sql.Tx, rows []row) (err err
 	for _, source := range []struct {
 		stmt **sql.Stmt
 		text string
-	}{{&in.last, appendLastSQL}, {&in.uid, appendUIDSQL}, {&in.insertion, appendInsertSQL}} {
+	}{{&in.last, appendLastSQL}, {&in.uid, appendUIDSQL}, {&in.actorless, appendActorlessSQL}, {&in.insertion, appendInsertSQL}} {
 		stmt, err := tx.PrepareContext(ctx, source.text)
 		if err != nil {
 			return err

@@ -20,8 +20,11 @@ const applicationID = 0x50414f42
 //go:embed schema/001.sql
 var schema001 string
 
+//go:embed schema/002.sql
+var schema002 string
+
 // migrations[i] brings a file from schema version i to i+1. What is released here never changes.
-var migrations = []string{schema001}
+var migrations = []string{schema001, schema002}
 
 // place says how a file is known to be a journal, and where its schema version is.
 type place int

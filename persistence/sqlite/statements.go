@@ -23,17 +23,18 @@ type statements struct {
 	outboxSnapshot *sql.Stmt
 
 	// writer
-	appendLast     *sql.Stmt
-	appendUID      *sql.Stmt
-	appendInsert   *sql.Stmt
-	hide           *sql.Stmt
-	saveActor      *sql.Stmt
-	deleteActor    *sql.Stmt
-	outboxCurrent  *sql.Stmt
-	outboxOwner    *sql.Stmt
-	outboxRegister *sql.Stmt
-	outboxSave     *sql.Stmt
-	outboxForget   *sql.Stmt
+	appendLast      *sql.Stmt
+	appendUID       *sql.Stmt
+	appendActorless *sql.Stmt
+	appendInsert    *sql.Stmt
+	hide            *sql.Stmt
+	saveActor       *sql.Stmt
+	deleteActor     *sql.Stmt
+	outboxCurrent   *sql.Stmt
+	outboxOwner     *sql.Stmt
+	outboxRegister  *sql.Stmt
+	outboxSave      *sql.Stmt
+	outboxForget    *sql.Stmt
 
 	all []*sql.Stmt
 }
@@ -60,6 +61,7 @@ func (s *statements) prepare(ctx context.Context, writer, readers *sql.DB) error
 	onWriter := []source{
 		{&s.appendLast, appendLastSQL},
 		{&s.appendUID, appendUIDSQL},
+		{&s.appendActorless, appendActorlessSQL},
 		{&s.appendInsert, appendInsertSQL},
 		{&s.hide, hideSQL},
 		{&s.saveActor, saveActorSnapshotSQL},

@@ -14,6 +14,7 @@ CREATE TABLE {{journal}} (
 	uid             uuid        NOT NULL,
 	slice           smallint    NOT NULL CHECK (slice >= 0 AND slice < 1024),
 	hidden          boolean     NOT NULL DEFAULT false, -- deleted by its actor, kept for outboxes
+	actorless       boolean     NOT NULL DEFAULT false, -- a record, and so is every event of the id before it
 	persistence_id  text        COLLATE "C" NOT NULL CHECK (octet_length(persistence_id) BETWEEN 1 AND 1024),
 	type            text        COLLATE "C" NOT NULL,
 	content_type    text        COLLATE "C" NOT NULL,
@@ -22,6 +23,9 @@ CREATE TABLE {{journal}} (
 	data            bytea,
 	PRIMARY KEY (persistence_id, sequence_number)
 );
+
+-- What retention looks through.
+CREATE INDEX ON {{journal}} (ordering) WHERE hidden OR actorless;
 
 -- Snapshots of persistent actors.
 CREATE TABLE {{actor_snapshots}} (
