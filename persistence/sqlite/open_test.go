@@ -145,7 +145,7 @@ func TestOpenRefusesANewerSchema(t *testing.T) {
 	_, err = sqlite.Open(t.Context(), path)
 	var tooNew *sqlite.SchemaError
 	require.ErrorAs(t, err, &tooNew)
-	require.Equal(t, sqlite.SchemaError{Path: path, Found: 7, Supported: 1}, *tooNew)
+	require.Equal(t, sqlite.SchemaError{Path: path, Found: 7, Supported: 2}, *tooNew)
 	require.ErrorContains(t, err, "newer")
 	after, err := os.ReadFile(path)
 	require.NoError(t, err)
@@ -190,7 +190,7 @@ func TestAJournalMayBeAddedToTheApplicationsDatabase(t *testing.T) {
 	_, err = sqlite.Open(t.Context(), path, sqlite.WithExistingDatabase())
 	var tooNew *sqlite.SchemaError
 	require.ErrorAs(t, err, &tooNew)
-	require.Equal(t, sqlite.SchemaError{Path: path, Found: 7, Supported: 1}, *tooNew)
+	require.Equal(t, sqlite.SchemaError{Path: path, Found: 7, Supported: 2}, *tooNew)
 }
 
 func TestAnOwnFileStaysOneWhateverItIsOpenedWith(t *testing.T) {

@@ -118,7 +118,8 @@ func (j *Journal) appendTx(ctx context.Context, tx *sql.Tx, rows []row) error {
 	}
 	err := j.insertTx(ctx, tx, rows)
 	if err == nil {
-		_, err = tx.ExecContext(ctx, releaseSQL)
+		// A context that ended now could have it answered by an error after it was done, and then nothing could undo it.
+		_, err = tx.ExecContext(context.WithoutCancel(ctx), releaseSQL)
 	}
 	if err != nil {
 		// Also when ctx has ended. If SQLite, or database/sql, has rolled everything back by itself, there is nothing to undo.
