@@ -225,18 +225,23 @@ func (c *Client) all(ctx context.Context, harmless bool, do func(*outbox.Client)
 // insist asks a shard until it has an answer. What is not harmless when it is done twice is not asked again once the shard
 // may have done it.
 func (c *Client) insist(ctx context.Context, number int, harmless bool, do func(*outbox.Client) error) error {
+	var last error // which says more than that it was not answered in time
 	for {
 		o, err := c.Shard(ctx, number)
 		if err == nil {
 			err = do(o)
 		}
-		if !errors.Is(err, outbox.ErrUnavailable) && (!harmless || !errors.Is(err, outbox.ErrStopped)) {
+		switch {
+		case errors.Is(err, outbox.ErrUnavailable) || (harmless && errors.Is(err, outbox.ErrStopped)):
+			last = err
+		case last != nil && ctx.Err() != nil:
+			return fmt.Errorf("%w: %w", last, ctx.Err())
+		default:
 			return err
 		}
 		select {
 		case <-time.After(again):
 		case <-ctx.Done():
-			return fmt.Errorf("%w: %w", err, ctx.Err())
 		}
 	}
 }

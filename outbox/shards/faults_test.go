@@ -16,6 +16,7 @@ type faulty struct {
 	*memory.Journal
 	mu   sync.Mutex
 	call func(op, key string) (before, after error)
+	head func() // after the next Head
 }
 
 func (f *faulty) onCall(fn func(op, key string) (before, after error)) {
@@ -39,6 +40,24 @@ func (f *faulty) around(op, key string, do func() error) error {
 		return err
 	}
 	return after
+}
+
+func (f *faulty) afterHead(fn func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.head = fn
+}
+
+func (f *faulty) Head(ctx context.Context) (query.Head, error) {
+	head, err := f.Journal.Head(ctx)
+	f.mu.Lock()
+	fn := f.head
+	f.head = nil
+	f.mu.Unlock()
+	if fn != nil {
+		fn()
+	}
+	return head, err
 }
 
 func (f *faulty) Acquire(ctx context.Context, key string, held int64) (saved query.Saved, err error) {

@@ -39,6 +39,7 @@ type grain struct {
 	spawnedAt time.Time
 	ended     atomic.Pointer[outbox.Stopped] // what the child's end was, told by the event stream
 	failures  int                            // of the outbox, in a row
+	stopping  bool
 
 	timer    scheduler.CancelFunc // of the next look, nil if there is none
 	looks    uint64               // that were armed; only the last one counts
@@ -65,12 +66,11 @@ func (g *grain) Receive(c actor.Context) {
 		g.state, g.since = outboxv1.ShardState_SHARD_STATE_STARTING, time.Now()
 	case *cluster.ClusterInit:
 		g.begin(c, m.Identity)
-	case *actor.Restarting:
-		g.end(c)
-	case *actor.Stopping:
+	case *actor.Restarting, *actor.Stopping:
 		g.silence(c)
 	case *actor.Stopped:
-		g.end(c)
+		g.silence(c)
+		g.exited()
 	case *actor.Terminated:
 		if g.child != nil && m.Who.Equal(g.child) {
 			g.childGone(c)
@@ -181,17 +181,24 @@ func (g *grain) run(c actor.Context) {
 // childGone is the end of the outbox. Its reason came before, unless another subscriber of the event stream has panicked.
 func (g *grain) childGone(c actor.Context) {
 	g.child = nil
-	var err error
+	var (
+		err    error
+		layout *layoutError
+	)
 	if s := g.ended.Load(); s != nil {
 		err = s.Err
 	} else {
 		err = outbox.ErrCrashed
 	}
 	switch {
+	case g.stopping: // which is why
+		protect(g.log, g.release)
+		g.exited()
 	case g.state == outboxv1.ShardState_SHARD_STATE_LEAVING:
 		g.release()
 		g.left(err)
-	case isLayout(err):
+	case errors.As(err, &layout):
+		err = layout.err
 		g.release()
 		g.refuse(c, err)
 	case errors.Is(err, outbox.ErrFenced):
@@ -289,8 +296,10 @@ func (g *grain) left(err error) {
 	g.activation.settle(err)
 }
 
-// silence ends what could still cause a message. The framework stops the child meanwhile.
+// silence ends what could still cause a message. The framework stops the child after it, and only then tells that this actor
+// has stopped.
 func (g *grain) silence(c actor.Context) {
+	g.stopping = true
 	g.forget()
 	if g.cancel != nil {
 		g.cancel()
@@ -299,16 +308,13 @@ func (g *grain) silence(c actor.Context) {
 		c.ActorSystem().EventStream.Unsubscribe(g.onEvents)
 		g.onEvents = nil
 	}
+	if g.child == nil {
+		g.exited()
+	}
 }
 
-// end is when the child has stopped, or, before a restart, is about to. It must not panic.
-func (g *grain) end(c actor.Context) {
-	g.silence(c)
-	protect(g.log, func() {
-		if g.child != nil {
-			g.release()
-		}
-	})
+// exited is when this instance runs no outbox, and will run none.
+func (g *grain) exited() {
 	if g.activation != nil {
 		g.exit(g.activation)
 	}

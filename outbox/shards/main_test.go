@@ -29,6 +29,8 @@ import (
 func TestMain(m *testing.M) {
 	const framework = "github.com/asynkron/protoactor-go/cluster"
 	goleak.VerifyTestMain(m,
+		// Dead letters are counted in a goroutine, for a second.
+		goleak.IgnoreAnyFunction("github.com/asynkron/protoactor-go/actor.NewDeadLetter.NewThrottle.func4.1"),
 		// The cluster leaves these behind when it is shut down.
 		goleak.IgnoreAnyFunction(framework+".(*Gossiper).StartGossiping.NewThrottle.func3.1"),
 		goleak.IgnoreAnyFunction(framework+"/clusterproviders/test.(*Provider).startTtlReport.func1"))
@@ -41,11 +43,6 @@ func within(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(cancel)
 	return ctx
-}
-
-func await(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	require.Eventually(t, condition, patience, 2*time.Millisecond, what)
 }
 
 // write appends events first to last of the id, as a persistent actor would.

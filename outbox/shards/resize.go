@@ -68,7 +68,7 @@ func newResize(name string, from, to int, journal query.Journal, publisher *acto
 	if err != nil {
 		return nil, err
 	}
-	s.names.shards = from
+	s.shards = from
 	for option, n := range map[string]int{"from": from, "to": to} {
 		if n < 0 || n > query.NumSlices {
 			return nil, &outbox.OptionError{Option: option, Problem: fmt.Sprintf("%d is not between 0 and %d", n, query.NumSlices)}

@@ -107,7 +107,7 @@ func (w *shop) run(shards int) (clients []*outbox.Client, stop func()) {
 	w.t.Helper()
 	s, err := New("shop", max(1, shards), w.j, w.props(), w.options()...)
 	require.NoError(w.t, err)
-	s.names.shards = shards
+	s.shards = shards
 	var pids []*actor.PID
 	for number := range s.count() {
 		var store query.SnapshotStore = &fence{SnapshotStore: w.j, names: s.names, key: s.key(number)}
@@ -310,6 +310,7 @@ func (w *shop) resizeFaultily(from, to int) (done bool) {
 		if err == nil {
 			return true
 		}
+		require.GreaterOrEqual(w.t, at, 0, "nothing went wrong, but it failed: %v", err)
 		w.write(w.rng.IntN(10))
 		if w.rng.IntN(4) == 0 {
 			err := Abort(context.Background(), "shop", from, to, w.j, w.props(), w.options()...)
@@ -414,6 +415,14 @@ func TestAChangeFencesMembersThatRun(t *testing.T) {
 		}
 	})
 	elsewhere := testkit.NewActorSystem(t) // a name is taken once in an actor system
+	w.j.afterHead(func() {                 // which the change publishes up to
+		w.write(5)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		for _, c := range old {
+			require.ErrorIs(t, c.Flush(ctx), outbox.ErrStopped, "one that runs on could save more than the change knows of")
+		}
+	})
 	require.NoError(t, Resize(testContext(t), elsewhere.Root, "shop", 2, 3, w.j, w.props(), w.options()...))
 	w.lives += 2
 	w.write(20)

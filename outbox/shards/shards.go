@@ -2,6 +2,7 @@ package shards
 
 import (
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -93,7 +94,7 @@ func New(name string, shards int, journal query.Journal, publisher *actor.Props,
 func (s *Shards) props(number int, journal query.Journal, snapshots query.SnapshotStore) (*actor.Props, error) {
 	filter := s.filter
 	filter.Slices = s.slices(number)
-	opts := append(s.outbox[:len(s.outbox):len(s.outbox)], outbox.WithFilter(filter))
+	opts := append(slices.Clone(s.outbox), outbox.WithFilter(filter))
 	if s.authorize != nil {
 		opts = append(opts, outbox.WithAuthorize(s.authorize))
 	}

@@ -161,13 +161,20 @@ func (g *grain) looked(c actor.Context, l looked) {
 
 // judge returns why it is time to take over, or nothing.
 func (s *standby) judge(l looked, now time.Time) string {
-	if l.seen != s.seen || (l.seen.pending == 0 && !l.seen.paused) {
+	if l.seen != s.seen {
 		s.seen, s.epoch, s.still = l.seen, l.seen.epoch, now
 	}
+	wait := s.wait
 	switch {
 	case l.released:
 		return "its owner has given it up"
-	case now.Sub(s.still) >= s.wait:
+	case l.seen.index == 0:
+		// Nobody has ever saved: there is nothing in which an owner could have said that he has gone, and nothing to lose.
+		wait /= 5
+	case l.seen.pending == 0 && !l.seen.paused:
+		s.still = now // there is nothing to do
+	}
+	if now.Sub(s.still) >= wait {
 		return "its owner leaves work undone"
 	}
 	return ""

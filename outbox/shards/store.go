@@ -31,10 +31,15 @@ type fence struct {
 	epoch     int64 // the last that was acquired; 0 before
 }
 
-// errLayout makes an error of the layout final to an outbox: whoever has another one is fenced by it.
+// layoutError is final to an outbox: whoever has another layout is fenced by it.
+type layoutError struct{ err error }
+
+func (e *layoutError) Error() string   { return e.err.Error() }
+func (e *layoutError) Unwrap() []error { return []error{outbox.ErrFenced, e.err} }
+
 func errLayout(err error) error {
 	if isLayout(err) {
-		return fmt.Errorf("%w: %w", outbox.ErrFenced, err)
+		return &layoutError{err}
 	}
 	return err
 }
@@ -149,7 +154,7 @@ func (f *fence) markReleased(ctx context.Context) error {
 	snapshot.ReleasedEpoch = epoch
 	saved.Index++
 	saved.Data, saved.Keep = snapshot.Encode(time.Now())
-	if err := f.SnapshotStore.Save(ctx, f.key, saved); err != nil && !errors.Is(err, query.ErrFenced) {
+	if err := f.Save(ctx, f.key, saved); err != nil && !errors.Is(err, query.ErrFenced) {
 		return err
 	}
 	return nil
