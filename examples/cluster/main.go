@@ -62,6 +62,7 @@ func dispatch(args []string) error {
 func runPlay(ctx context.Context, args []string) error {
 	var (
 		s     settings
+		err   error
 		flags = flag.NewFlagSet("cluster", flag.ContinueOnError)
 	)
 	flags.StringVar(&s.data, "data", "data", "`folder` of the journal and the members' logs; it is made if there is none")
@@ -70,8 +71,11 @@ func runPlay(ctx context.Context, args []string) error {
 	flags.IntVar(&s.customers, "customers", 100, "`number` of customers, each with an order of his own")
 	flags.DurationVar(&s.beat, "beat", 500*time.Millisecond, "the `time` that a customer leaves between two commands")
 	flags.DurationVar(&s.calm, "calm", 2*time.Second, "the `time` for which nothing happens after each change")
-	if err := parseFlags(flags, args); err != nil {
+	if err = parseFlags(flags, args); err != nil {
 		return err
+	}
+	if s.program, err = os.Executable(); err != nil {
+		return fmt.Errorf("find this program, to start members: %w", err)
 	}
 	if s.shards < 1 || s.shards > s.customers {
 		return &usageError{fmt.Errorf("-shards %d -customers %d: there must be at least one shard, and for each of them several customers", s.shards, s.customers)}

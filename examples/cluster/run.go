@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"time"
 )
 
 // settings are the flags.
 type settings struct {
+	program           string // whose first argument may be "member"
 	data, journal     string
 	shards, customers int
 	beat, calm        time.Duration
@@ -26,6 +28,9 @@ var errIncomplete = errors.New("incomplete")
 // summed up.
 func run(ctx context.Context, s settings, out io.Writer) (err error) {
 	began := time.Now()
+	defer context.AfterFunc(ctx, func() {
+		fmt.Fprintln(os.Stderr, "stopping in good order; another signal ends it at once")
+	})()
 	unlock, err := lockFolder(s.data)
 	if err != nil {
 		return err
@@ -46,7 +51,7 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, world.close()) }()
-	seats, err := newSeats(memberNames, memberSettings{Journal: place, Shards: s.shards, URL: world.url}, s.data)
+	seats, err := newSeats(s.program, memberNames, memberSettings{Journal: place, Shards: s.shards, URL: world.url}, s.data)
 	if err != nil {
 		return err
 	}

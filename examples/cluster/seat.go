@@ -16,6 +16,7 @@ import (
 // seat is where a member runs, one process at a time: it has the addresses that the others and the customers know.
 type seat struct {
 	name     string
+	program  string // of the member: this one
 	settings memberSettings
 	log      string // file of what its members complain of
 
@@ -27,11 +28,16 @@ type seat struct {
 
 // newSeats draws ports for the members. They are free, and far from each other: the cluster hashes addresses, and those that
 // differ in their last digit only share the shards badly.
-func newSeats(names []string, s memberSettings, data string) ([]*seat, error) {
+func newSeats(program string, names []string, s memberSettings, data string) ([]*seat, error) {
 	seats := make([]*seat, len(names))
+	var held []net.Listener // so that no port is drawn twice
+	defer func() {
+		for _, listener := range held {
+			_ = listener.Close() // it has served its purpose
+		}
+	}()
 	for i, name := range names {
-		seats[i] = &seat{name: name, settings: s, log: filepath.Join(data, name+".log")}
-		var held []net.Listener // so that no port is drawn twice
+		seats[i] = &seat{name: name, program: program, settings: s, log: filepath.Join(data, name+".log")}
 		for _, port := range []*int{&seats[i].settings.Port, &seats[i].settings.Health, &seats[i].settings.Front} {
 			listener, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
 			if err != nil {
@@ -40,11 +46,6 @@ func newSeats(names []string, s memberSettings, data string) ([]*seat, error) {
 			held = append(held, listener)
 			*port = listener.Addr().(*net.TCPAddr).Port //nolint:errcheck // it listens on TCP
 		}
-		defer func() {
-			for _, listener := range held {
-				_ = listener.Close() // it has served its purpose
-			}
-		}()
 	}
 	var all []string
 	for _, s := range seats {
@@ -66,10 +67,6 @@ func (s *seat) front() string {
 
 // sit starts a member. It ends when this process does, whichever way: its stdin is a pipe from here.
 func (s *seat) sit() error {
-	self, err := os.Executable()
-	if err != nil {
-		return fmt.Errorf("find this program, to start a member: %w", err)
-	}
 	settings, err := json.Marshal(s.settings)
 	if err != nil {
 		return err
@@ -79,7 +76,7 @@ func (s *seat) sit() error {
 		return err
 	}
 	defer log.Close()
-	cmd := exec.Command(self, "member")
+	cmd := exec.Command(s.program, "member")
 	cmd.Env = append(os.Environ(), memberEnv+"="+string(settings))
 	cmd.Stderr = log // its stdout is not its own: the provider's HTTP server greets there
 	if s.stdin, err = cmd.StdinPipe(); err != nil {
@@ -136,7 +133,7 @@ func (s *seat) look() (view clusterView, err error) {
 		return view, fmt.Errorf("%s has ended: %w; see %s", s.name, errors.Join(errEnded, s.err), s.log)
 	default:
 	}
-	client := http.Client{Timeout: answerWithin + time.Second}
+	client := http.Client{Timeout: answerWithin + time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	response, err := client.Get(s.front() + "/shards")
 	if err != nil {
 		return view, err
