@@ -106,6 +106,20 @@ func member(leaving context.Context, s memberSettings) (err error) {
 		err = errors.Join(err, fmt.Errorf("leave: %w", left))
 	}
 	system.Root.Stop(keeper)
-	c.Shutdown(true) // it shuts down the actor system, too
+	shutDown(c)
 	return err
+}
+
+// shutDown leaves the cluster. That takes two seconds, and longer while the remote tries to reach a member that has died,
+// which is nothing to wait for: by then the others know that this one goes.
+func shutDown(c *cluster.Cluster) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		c.Shutdown(true) // it shuts down the actor system, too
+	}()
+	select {
+	case <-done:
+	case <-time.After(3 * time.Second):
+	}
 }
