@@ -44,7 +44,7 @@ func newSeats(program string, names []string, s memberSettings, data string) ([]
 				return nil, fmt.Errorf("find a free port: %w", err)
 			}
 			held = append(held, listener)
-			*port = listener.Addr().(*net.TCPAddr).Port //nolint:errcheck // it listens on TCP
+			*port = listener.Addr().(*net.TCPAddr).Port
 		}
 	}
 	var all []string
