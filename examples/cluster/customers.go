@@ -12,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
 )
 
 // customers send commands, each to an order of his own: the next one when the one before was answered. They know where the
@@ -29,15 +31,29 @@ type customers struct {
 	err             error            // of an answer that must not be
 }
 
-// openShop lets so many customers in, who send a command every beat or so.
-func openShop(prefix string, number int, beat time.Duration, fronts []string) *customers {
+// orderNames are those of so many customers, dealt out so that every shard has some.
+func orderNames(prefix string, customers, shards int) (names []string) {
+	had := make([]int, shards)
+	for n := 0; len(names) < customers; n++ {
+		name := fmt.Sprintf("%s%d", prefix, n)
+		// The shard, but for ids at its edge.
+		if shard := int(query.SliceOf(orderID(name))) * shards / query.NumSlices; had[shard] <= len(names)/shards {
+			had[shard]++
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// openShop lets the customers of these orders in, who send a command every beat or so.
+func openShop(orders []string, beat time.Duration, fronts []string) *customers {
 	ctx, cancel := context.WithCancel(context.Background())
 	cs := &customers{
 		fronts: fronts, cancel: cancel, last: map[string]int64{},
-		client: &http.Client{Timeout: answerWithin + time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: number}},
+		client: &http.Client{Timeout: answerWithin + time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: len(orders)}},
 	}
-	for n := range number {
-		cs.done.Go(func() { cs.shop(ctx, fmt.Sprintf("%s%d", prefix, n), beat) })
+	for _, order := range orders {
+		cs.done.Go(func() { cs.shop(ctx, order, beat) })
 	}
 	return cs
 }

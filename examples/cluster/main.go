@@ -10,6 +10,8 @@ import (
 	"io"
 	"os"
 	"time"
+
+	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
 )
 
 const usage = `Usage: cluster [flags]
@@ -77,8 +79,8 @@ func runPlay(ctx context.Context, args []string) error {
 	if s.program, err = os.Executable(); err != nil {
 		return fmt.Errorf("find this program, to start members: %w", err)
 	}
-	if s.shards < 1 || s.shards > s.customers {
-		return &usageError{fmt.Errorf("-shards %d -customers %d: there must be at least one shard, and for each of them several customers", s.shards, s.customers)}
+	if s.shards < 1 || s.shards > query.NumSlices || s.customers < s.shards {
+		return &usageError{fmt.Errorf("-shards %d -customers %d: there must be 1 to %d shards, and at least as many customers", s.shards, s.customers, query.NumSlices)}
 	}
 	return run(ctx, s, os.Stdout)
 }

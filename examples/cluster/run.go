@@ -64,7 +64,7 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 		return err
 	}
 	sum := &summary{play: p}
-	p.customers = openShop(prefix, s.customers, s.beat, fronts(seats))
+	p.customers = openShop(orderNames(prefix, s.customers, s.shards), s.beat, fronts(seats))
 	if err := p.run(ctx); err != nil {
 		sum.complain("it was not played to the end: %v", err)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/protoactor-contrib/protoactor-outbox/actor/testkit"
+	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
 )
 
 // The play itself, in short. The members are processes of their own, and the rest is this one.
@@ -80,6 +81,17 @@ func newDatabase(t *testing.T) string {
 	return regexp.MustCompile(`/[^/?]*(\?|$)`).ReplaceAllString(url, "/"+name+"$1")
 }
 
+func TestEveryShardHasCustomers(t *testing.T) {
+	had := map[int]int{}
+	for _, name := range orderNames("20260102-", 16, 8) {
+		had[int(query.SliceOf(orderID(name)))/(query.NumSlices/8)]++
+	}
+	require.Len(t, had, 8)
+	for shard, customers := range had {
+		require.Equal(t, 2, customers, "shard %d", shard)
+	}
+}
+
 func TestASignalStopsInGoodOrder(t *testing.T) {
 	data, out := t.TempDir(), &output{}
 	cmd := exec.CommandContext(t.Context(), program, "-data", data, "-customers", "40")
@@ -107,7 +119,7 @@ func TestAMistakeInTheArgumentsIsExplained(t *testing.T) {
 		{[]string{"-h"}, 0, "Usage: cluster"},
 		{[]string{"-speed", "9"}, 2, "flag provided but not defined: -speed"},
 		{[]string{"start"}, 2, `"start" is not a flag`},
-		{[]string{"-shards", "0"}, 2, "there must be at least one shard"},
+		{[]string{"-shards", "0"}, 2, "there must be 1 to 1024 shards"},
 		{[]string{"member"}, 2, "a member is started by cluster, not by hand"},
 		{[]string{"-journal", "postgres://127.0.0.1:1/none?connect_timeout=1"}, 1, "migrate the journal"},
 	} {

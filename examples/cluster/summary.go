@@ -124,6 +124,9 @@ func (s *summary) write(w io.Writer) {
 	}
 	counts, _ := s.play.receipts.count()
 	row("in all", s.play.customers.answered.Load(), counts, most)
+	if counts.late > 0 {
+		fmt.Fprintf(w, "\n%s came from an owner when its successor had been heard of.\n", humanize.Comma(counts.late))
+	}
 	_, repeated := s.play.receipts.mostRepeated()
 	fmt.Fprintf(w, "\nOf one owner's events, at most %d came again from the next one (the bound is %d).\n"+
 		"%s times a customer had to ask again, mostly because nobody was there.\n",
