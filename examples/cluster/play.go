@@ -86,7 +86,7 @@ func (p *play) kill(ctx context.Context) (string, error) {
 	if err := victim.kill(); err != nil {
 		return "", err
 	}
-	if err := p.takenOver(ctx, owned, func(row shardRow, now shardReceipts) string {
+	if err := p.takenOver(ctx, owned, func(now shardReceipts) string {
 		return fmt.Sprintf("%.1f s after the kill", now.first.Sub(at).Seconds())
 	}); err != nil {
 		return "", err
@@ -107,7 +107,7 @@ func (p *play) leave(ctx context.Context) (string, error) {
 	}
 	left := make(chan error, 1)
 	go func() { left <- leaver.left() }()
-	err = p.takenOver(ctx, owned, func(_ shardRow, now shardReceipts) string {
+	err = p.takenOver(ctx, owned, func(now shardReceipts) string {
 		return fmt.Sprintf("after a pause of %.1f s", now.first.Sub(now.before).Seconds())
 	})
 	if err := errors.Join(err, <-left); err != nil {
@@ -145,14 +145,14 @@ func (p *play) afterwards(ctx context.Context, before receiptCounts, why string)
 }
 
 // takenOver says of each shard when its next owner publishes.
-func (p *play) takenOver(ctx context.Context, owned []shardRow, when func(shardRow, shardReceipts) string) error {
+func (p *play) takenOver(ctx context.Context, owned []shardRow, when func(shardReceipts) string) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for len(owned) > 0 {
 		var waiting []shardRow
 		for _, row := range owned {
 			if now := p.receipts.of(row.Name); now.epoch > row.Epoch {
-				p.say("%s publishes again, %s: epoch %d, after %d", row.Name, when(row, now), now.epoch, row.Epoch)
+				p.say("%s publishes again, %s: epoch %d, after %d", row.Name, when(now), now.epoch, row.Epoch)
 			} else {
 				waiting = append(waiting, row)
 			}
