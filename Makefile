@@ -1,5 +1,5 @@
 # What can be done with this repository, by name. `make help` lists it, CI (.ci/run) calls only what is here.
-# With Go and make alone: run, test, bench, microbench, soak, fuzz. The others also need git, and -race a C compiler.
+# With Go and make alone: run, cluster, test, bench, microbench, soak, fuzz. The others also need git, and -race a C compiler.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -45,6 +45,11 @@ help: ## show this
 run: ## run the main job, examples/quickstart (ARGS="-h" lists its flags)
 	cd examples/quickstart && go build -o ../../bin/ .
 	exec bin/quickstart -data examples/quickstart/data $(ARGS)
+
+.PHONY: cluster
+cluster: ## run one outbox over three members, one of which is killed: examples/cluster (ARGS="-h" lists its flags)
+	cd examples/cluster && go build -o ../../bin/ .
+	exec bin/cluster -data examples/cluster/data $(ARGS)
 
 ##@ Test
 
