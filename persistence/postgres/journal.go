@@ -97,6 +97,8 @@ func (j *Journal) do(ctx context.Context, op string, fn func(*pgx.Conn) error) e
 // serverKey is where a connection keeps what was found out about it, for the journal of that name.
 type serverKey struct{ server server }
 
+func (j *Journal) connectionKey() string { return "protoactor-outbox " + j.tables.name }
+
 // use runs fn with a connection. One that was never used for the journal is looked at first. One that leads to another
 // server than the newest one is closed, and another is taken: after a failover, those to the old server may live on.
 func (j *Journal) use(ctx context.Context, fn func(*pgx.Conn) error) error {
@@ -121,7 +123,7 @@ func (j *Journal) use(ctx context.Context, fn func(*pgx.Conn) error) error {
 
 // inspect reports whether the connection leads to the server that the newest one leads to.
 func (j *Journal) inspect(ctx context.Context, conn *pgx.Conn) (current bool, err error) {
-	data, key := conn.PgConn().CustomData(), "protoactor-outbox "+j.tables.name
+	data, key := conn.PgConn().CustomData(), j.connectionKey()
 	known, ok := data[key].(serverKey)
 	if !ok {
 		s, err := serverAt(ctx, conn, j.tables)
