@@ -115,8 +115,16 @@ func isBusy(err error) bool {
 	switch sqlState(err) {
 	case "55P03", "40P01", "40001": // lock not available, deadlock, serialization failure
 		return true
+	case uniqueViolation: // the next sequence number was taken by somebody without our lock
+		return !isOffsetTaken(err)
 	}
 	return false
+}
+
+// isOffsetTaken reports whether the database has given an offset that it had given before.
+func isOffsetTaken(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && e.Code == uniqueViolation && strings.Contains(e.ConstraintName, "_ordering_key")
 }
 
 // isShutdown reports whether the server, or its administrator, has ended the connection. That can be after the commit, or in
@@ -130,6 +138,9 @@ func isShutdown(err error) bool {
 // isAboutData reports whether the server has refused what was to be stored, rather than being unable to store it now.
 func isAboutData(err error) bool {
 	state := sqlState(err)
+	if state == uniqueViolation { // whose numbers we choose, or the database
+		return false
+	}
 	return strings.HasPrefix(state, "22") || strings.HasPrefix(state, "23") || state == "54000" // too large for an index
 }
 

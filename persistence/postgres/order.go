@@ -51,14 +51,33 @@ func (j *Journal) setBack(v view) {
 	}
 }
 
+// at calls fn, with the lock held, if what is known is about the server that the connection leads to. It may no longer be: others
+// have come to the next one meanwhile, and the old one goes on answering. Nothing that is known of one is applied to the other.
+func (j *Journal) at(conn *pgx.Conn, fn func()) error {
+	known, _ := conn.PgConn().CustomData()[j.connectionKey()].(serverKey)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if known.server != j.server {
+		return errServerLeft
+	}
+	fn()
+	return nil
+}
+
 // viewFor is the view for a read of everything after a number. It first looks who is at work if nothing is known yet, or if
 // what is not known to be complete begins with a gap: blocked says that it still does. A read would fetch all that is beyond.
 func (j *Journal) viewFor(ctx context.Context, conn *pgx.Conn, after int64) (v view, blocked bool, err error) {
-	j.mu.Lock()
-	v = j.horizon.view()
-	through := v.run(after).through
-	unknown, atGap := !j.horizon.probed, j.gap != Gap{} && int64(j.gap.After) == through
-	j.mu.Unlock()
+	var (
+		through        int64
+		unknown, atGap bool
+	)
+	if err := j.at(conn, func() {
+		v = j.horizon.view()
+		through = v.run(after).through
+		unknown, atGap = !j.horizon.probed, j.gap != Gap{} && int64(j.gap.After) == through
+	}); err != nil {
+		return v, false, err
+	}
 	if !unknown && !atGap {
 		return v, false, nil
 	}
@@ -66,7 +85,9 @@ func (j *Journal) viewFor(ctx context.Context, conn *pgx.Conn, after int64) (v v
 	if err != nil {
 		return v, false, err
 	}
-	v = j.view()
+	if err := j.at(conn, func() { v = j.horizon.view() }); err != nil {
+		return v, false, err
+	}
 	blocked = atGap && next != through+1 && v.safe <= through
 	if blocked {
 		j.gaps.open(j.subscribers.Notify)
@@ -76,9 +97,10 @@ func (j *Journal) viewFor(ctx context.Context, conn *pgx.Conn, after int64) (v v
 
 // look looks who is at work, and learns from it. It returns the first number after another one that is there, 0 if none.
 func (j *Journal) look(ctx context.Context, conn *pgx.Conn, after int64) (next int64, err error) {
-	j.mu.Lock()
-	p := j.horizon.probe()
-	j.mu.Unlock()
+	var p probe
+	if err := j.at(conn, func() { p = j.horizon.probe() }); err != nil {
+		return 0, err
+	}
 	var (
 		upTo   int64
 		atWork []string

@@ -52,7 +52,9 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool, opts ...Option) error {
 	if pool == nil {
 		return errors.New("migrate the journal: the pool is nil")
 	}
-	if err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error { return migrate(ctx, tx, t) }); err != nil {
+	// A stricter isolation would show, after the wait for somebody else who migrates, what there was before it.
+	options := pgx.TxOptions{IsoLevel: pgx.ReadCommitted}
+	if err := pgx.BeginTxFunc(ctx, pool, options, func(tx pgx.Tx) error { return migrate(ctx, tx, t) }); err != nil {
 		return fmt.Errorf("migrate the journal %s: %w", t.name, withoutCredentials(err))
 	}
 	return nil

@@ -16,7 +16,7 @@ const serverSQL = `SELECT
 	current_setting('server_version_num')::int,
 	current_setting('server_encoding'),
 	pg_is_in_recovery(),
-	(extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint,
+	(extract(epoch FROM greatest(pg_postmaster_start_time(), pg_stat_get_bgwriter_stat_reset_time())) * 1000000)::bigint,
 	(SELECT system_identifier FROM pg_control_system()),
 	(SELECT oid::bigint FROM pg_database WHERE datname = current_database()),
 	current_user::text,
@@ -45,7 +45,9 @@ const serverSQL = `SELECT
 
 // server is what a connection leads to. Two that are equal are the same server, and it was not restarted in between.
 type server struct {
-	started  int64 // microseconds since 1970
+	// started is when the server was started, in microseconds since 1970, or its statistics were reset. That they are when it
+	// recovers from a process that was killed, for which it is not started anew.
+	started  int64
 	system   int64 // the cluster's identifier: a copy of its files has the same
 	database int64
 }
