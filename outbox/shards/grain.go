@@ -270,7 +270,7 @@ func (g *grain) topologyChanged(c actor.Context) {
 		return
 	}
 	g.past.mu.Lock()
-	changed := g.past.standby != nil && g.past.standby.topology != g.topology.Load()
+	changed := g.past.standby != nil && g.past.standby.minds(g.topology.Load(), time.Now())
 	g.past.mu.Unlock()
 	if changed {
 		// If the shard is another member's now, this actor is about to be stopped.
