@@ -160,7 +160,7 @@ func (g *grain) run(c actor.Context) {
 	g.past.children++
 	child := g.past.children
 	g.past.mu.Unlock()
-	g.fence = &fence{SnapshotStore: g.snapshots, names: g.names, key: g.key(g.number)}
+	g.fence = &fence{SnapshotStore: g.snapshots, names: g.names, key: g.key(g.number), creating: g.creating}
 	props, err := g.props(g.number, g.journal, g.fence)
 	if err != nil { // New has tried
 		g.fail(c, err)

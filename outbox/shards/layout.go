@@ -17,20 +17,101 @@ import (
 // layoutKeep is what a layout has the journal keep: nothing.
 var layoutKeep = query.Keep{Watermark: math.MaxInt64}
 
-// checkLayout returns nil if the stored layout is that of these names. Where none is stored, it stores it: of several
-// members that do so at once, one succeeds. Its errors wrap ErrLayout or ErrPlain, or are transient.
-func checkLayout(ctx context.Context, store query.SnapshotStore, n names) error {
-	saved, err := store.Load(ctx, n.layoutKey())
-	if err != nil {
-		return fmt.Errorf("read the layout of outbox %q: %w", n.name, err)
+// creation lets the shards of one member store the layout one after another, so that the first does it for all. Nil lets
+// everybody in.
+type creation chan struct{}
+
+func newCreation() creation { return make(creation, 1) }
+
+// enter waits until nobody else of this member stores the layout, or ctx ends.
+func (c creation) enter(ctx context.Context) (leave func(), err error) {
+	if c == nil {
+		return func() {}, nil
 	}
-	if saved.Index == 0 {
-		return createLayout(ctx, store, n)
+	select {
+	case c <- struct{}{}:
+		return func() { <-c }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
-	return n.compare(saved)
 }
 
+// checkLayout returns nil if the stored layout is that of these names. Where none is stored, it stores it: of several
+// members that do so at once, one succeeds. Its errors wrap ErrLayout or ErrPlain, or are transient.
+func checkLayout(ctx context.Context, store query.SnapshotStore, n names, creating creation) error {
+	found, err := findLayout(ctx, store, n)
+	if found || err != nil {
+		return err
+	}
+	leave, err := creating.enter(ctx)
+	if err != nil {
+		return fmt.Errorf("store the layout of outbox %q: %w", n.name, err)
+	}
+	defer leave()
+	if found, err = findLayout(ctx, store, n); found || err != nil {
+		return err
+	}
+	return createLayout(ctx, store, n)
+}
+
+// findLayout looks for a layout, and compares it.
+func findLayout(ctx context.Context, store query.SnapshotStore, n names) (found bool, err error) {
+	saved, err := store.Load(ctx, n.layoutKey())
+	if err != nil {
+		return false, fmt.Errorf("read the layout of outbox %q: %w", n.name, err)
+	}
+	if saved.Index == 0 {
+		return false, nil
+	}
+	return true, n.compare(saved)
+}
+
+// createLayout stores it, once its shards are registered: the layout has the journal keep nothing, and what a shard has yet to
+// publish is kept only for one that is registered, whenever it runs for the first time.
 func createLayout(ctx context.Context, store query.SnapshotStore, n names) error {
+	var fresh []string
+	for number := range n.shards {
+		key := n.key(number)
+		registered, err := register(ctx, store, key)
+		if err != nil {
+			return fmt.Errorf("register shard %d of outbox %q: %w", number, n.name, err)
+		}
+		if registered {
+			fresh = append(fresh, key)
+		}
+	}
+	err := storeLayout(ctx, store, n)
+	if isLayout(err) { // another number was faster
+		for _, key := range fresh {
+			err = errors.Join(err, store.Unregister(ctx, key))
+		}
+	}
+	return err
+}
+
+// register makes sure that a key is registered, and reports whether it had not been. Who is faster, and owns the key by now, may be
+// fenced by it: he stands by, and goes on soon.
+func register(ctx context.Context, store query.SnapshotStore, key string) (fresh bool, err error) {
+	saved, err := store.Load(ctx, key)
+	if err != nil {
+		return false, err
+	}
+	if saved.Epoch != 0 { // it may have been unregistered since
+		if _, err = store.Acquire(ctx, key, saved.Epoch); !errors.Is(err, query.ErrFenced) {
+			return false, err
+		}
+		now, err := store.Load(ctx, key)
+		if err != nil || now.Epoch != saved.Epoch {
+			return false, err
+		}
+	}
+	if saved, err = store.Acquire(ctx, key, 0); err != nil {
+		return false, err
+	}
+	return true, markReleased(ctx, store, key, saved.Epoch)
+}
+
+func storeLayout(ctx context.Context, store query.SnapshotStore, n names) error {
 	saved, err := store.Acquire(ctx, n.layoutKey(), 0)
 	if err != nil {
 		return fmt.Errorf("store the layout of outbox %q: %w", n.name, err)

@@ -34,7 +34,7 @@ func TestOfManyMembersOneStoresTheLayout(t *testing.T) {
 			n := names{"shop", 8 + i%2}
 			// Whoever is beaten to it by a hair looks again, as an outbox does.
 			for range 100 {
-				if errs[i] = checkLayout(context.Background(), j, n); errs[i] == nil || isLayout(errs[i]) {
+				if errs[i] = checkLayout(context.Background(), j, n, nil); errs[i] == nil || isLayout(errs[i]) {
 					return
 				}
 			}
@@ -60,7 +60,7 @@ func TestOfManyMembersOneStoresTheLayout(t *testing.T) {
 
 func TestALayoutHoldsNothingBack(t *testing.T) {
 	j := store(t)
-	require.NoError(t, checkLayout(context.Background(), j, names{"shop", 8}))
+	require.NoError(t, checkLayout(context.Background(), j, names{"shop", 8}, nil))
 	saved, err := j.Load(context.Background(), "outbox/shop")
 	require.NoError(t, err)
 	require.EqualValues(t, int64(^uint64(0)>>1), saved.Keep.Watermark)
@@ -82,9 +82,9 @@ func TestTheLayoutIsStoredAlthoughTheAnswerIsLost(t *testing.T) {
 				return nil, nil
 			})
 			n := names{"shop", 8}
-			require.ErrorIs(t, checkLayout(context.Background(), j, n), errInjected)
+			require.ErrorIs(t, checkLayout(context.Background(), j, n, nil), errInjected)
 			j.onCall(nil)
-			require.NoError(t, checkLayout(context.Background(), j, n))
+			require.NoError(t, checkLayout(context.Background(), j, n, nil))
 		}
 	}
 }
@@ -97,11 +97,11 @@ func TestAnOutboxWithoutShardsAndOneInShardsExcludeOneAnother(t *testing.T) {
 	plain := system.Root.Spawn(props)
 	require.NoError(t, outbox.NewClient(system.Root, plain).Flush(testContext(t)))
 	require.NoError(t, system.Root.StopFuture(plain).Wait())
-	err = checkLayout(context.Background(), j, names{"plain", 8})
+	err = checkLayout(context.Background(), j, names{"plain", 8}, nil)
 	require.ErrorIs(t, err, ErrPlain)
 	require.ErrorContains(t, err, "shards.Resize")
 
-	require.NoError(t, checkLayout(context.Background(), j, names{"shards", 8}))
+	require.NoError(t, checkLayout(context.Background(), j, names{"shards", 8}, nil))
 	before, err := j.Load(context.Background(), "outbox/shards")
 	require.NoError(t, err)
 	props, err = outbox.Props("shards", j, publisher.Props(publisher.Func(func(context.Context, publisher.Event) error { return nil })))
@@ -138,7 +138,7 @@ func TestADamagedLayoutIsNoLayout(t *testing.T) {
 // Between a look at the layout and the takeover of a shard, the layout may change.
 func TestATakeoverUnderALayoutThatHasJustChangedFails(t *testing.T) {
 	j, n := store(t), names{"shop", 2}
-	require.NoError(t, checkLayout(context.Background(), j, n))
+	require.NoError(t, checkLayout(context.Background(), j, n, nil))
 	j.onCall(func(op, key string) (before, after error) {
 		if op == "Acquire" && key == n.key(1) {
 			saved, err := j.Journal.Acquire(context.Background(), n.layoutKey(), 0)
@@ -158,7 +158,7 @@ func TestATakeoverUnderALayoutThatHasJustChangedFails(t *testing.T) {
 // An outbox that is stopped while it takes over has taken over all the same, and gives back what it owns.
 func TestWhatWasTakenOverTooLateIsReleased(t *testing.T) {
 	j, n := store(t), names{"shop", 1}
-	require.NoError(t, checkLayout(context.Background(), j, n))
+	require.NoError(t, checkLayout(context.Background(), j, n, nil))
 	key := n.key(0)
 	saved, err := j.Acquire(context.Background(), key, 0)
 	require.NoError(t, err)
@@ -182,10 +182,10 @@ func TestWhatWasTakenOverTooLateIsReleased(t *testing.T) {
 	require.NoError(t, f.release())
 	saved, err = j.Load(context.Background(), key)
 	require.NoError(t, err)
-	require.EqualValues(t, 2, saved.Epoch)
+	require.EqualValues(t, 3, saved.Epoch)
 	snapshot, err = stored.DecodeSnapshot(saved.Data)
 	require.NoError(t, err)
-	require.EqualValues(t, 2, snapshot.ReleasedEpoch)
+	require.EqualValues(t, 3, snapshot.ReleasedEpoch)
 	_, err = f.Acquire(context.Background(), key, 0)
 	require.Error(t, err, "nothing is taken over after that")
 }

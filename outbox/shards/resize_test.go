@@ -110,7 +110,7 @@ func (w *shop) run(shards int) (clients []*outbox.Client, stop func()) {
 	s.shards = shards
 	var pids []*actor.PID
 	for number := range s.count() {
-		var store query.SnapshotStore = &fence{SnapshotStore: w.j, names: s.names, key: s.key(number)}
+		var store query.SnapshotStore = &fence{SnapshotStore: w.j, names: s.names, key: s.key(number), creating: s.creating}
 		if s.plain() {
 			store = w.j
 		}
@@ -389,7 +389,7 @@ func TestAChangeIsRefusedWhereItIsNotSafe(t *testing.T) {
 	require.ErrorIs(t, w.resize(2, 3), errInjected)
 	w.j.onCall(nil)
 	for _, shards := range []int{2, 3} {
-		require.ErrorIs(t, checkLayout(context.Background(), w.j, names{"shop", shards}), ErrLayout, "no member runs while it is changed")
+		require.ErrorIs(t, checkLayout(context.Background(), w.j, names{"shop", shards}, nil), ErrLayout, "no member runs while it is changed")
 	}
 	require.ErrorIs(t, w.resize(2, 4), ErrLayout, "another change is under way")
 	abort := func(from, to int) error {
@@ -397,7 +397,7 @@ func TestAChangeIsRefusedWhereItIsNotSafe(t *testing.T) {
 	}
 	require.NoError(t, abort(2, 3))
 	require.NoError(t, abort(2, 3), "again: there is none")
-	require.NoError(t, checkLayout(context.Background(), w.j, names{"shop", 2}))
+	require.NoError(t, checkLayout(context.Background(), w.j, names{"shop", 2}, nil))
 	require.NoError(t, w.resize(2, 3))
 	require.ErrorIs(t, abort(2, 3), ErrLayout, "it is complete")
 }

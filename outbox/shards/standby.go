@@ -98,7 +98,7 @@ func (g *grain) inspect(c actor.Context) {
 
 func (g *grain) lookInto(ctx context.Context, filter query.Filter, onlyLayout bool, found *looked) (err error) {
 	defer caught(&err)
-	if err = checkLayout(ctx, g.snapshots, g.names); err != nil {
+	if err = checkLayout(ctx, g.snapshots, g.names, g.creating); err != nil {
 		if isLayout(err) {
 			found.layout = err
 			return nil
