@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -188,6 +189,39 @@ func TestWhatWasTakenOverTooLateIsReleased(t *testing.T) {
 	require.EqualValues(t, 3, snapshot.ReleasedEpoch)
 	_, err = f.Acquire(context.Background(), key, 0)
 	require.Error(t, err, "nothing is taken over after that")
+}
+
+// The store may take longer for that than a stop may wait. What has been taken over by then has been taken over from somebody.
+func TestWhatIsTakenOverAfterTheStopIsReleased(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j, n := store(t), names{"shop", 1}
+		require.NoError(t, checkLayout(context.Background(), j, n, nil))
+		key := n.key(0)
+		saved, err := j.Acquire(context.Background(), key, 0)
+		require.NoError(t, err)
+		snapshot := stored.Snapshot{Identity: "j"}
+		saved.Index++
+		saved.Data, saved.Keep = snapshot.Encode(time.Now())
+		require.NoError(t, j.Save(context.Background(), key, saved))
+
+		begun, goOn := make(chan struct{}), make(chan struct{})
+		f := &fence{SnapshotStore: slow{j, key, begun, goOn}, names: n, key: key}
+		ctx, cancel := context.WithCancel(context.Background())
+		go func() { _, _ = f.Acquire(ctx, key, 0) }()
+		<-begun
+		cancel()
+		began := time.Now()
+		require.ErrorIs(t, f.release(), context.DeadlineExceeded)
+		require.LessOrEqual(t, time.Since(began), releaseWait, "a stop does not wait for longer")
+		time.Sleep(acquireWait - releaseWait - time.Millisecond) // in simulated time
+		close(goOn)
+		synctest.Wait()
+		saved, err = j.Load(context.Background(), key)
+		require.NoError(t, err)
+		snapshot, err = stored.DecodeSnapshot(saved.Data)
+		require.NoError(t, err)
+		require.Equal(t, saved.Epoch, snapshot.ReleasedEpoch)
+	})
 }
 
 // slow is a store that takes its time to let somebody take over a key.

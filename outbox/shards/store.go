@@ -116,12 +116,13 @@ func (f *fence) owned() int64 {
 }
 
 // release says in the stored snapshot that its owner has gone, unless another has taken over. The outbox must have stopped.
-// Where nothing was ever saved there is nothing to say it in. It returns within releaseWait, or not much later.
+// Where nothing was ever saved there is nothing to say it in. It returns within releaseWait, or not much later. What was being taken over,
+// and is so only after that, is released then.
 func (f *fence) release() error {
 	f.mu.Lock()
 	f.closed = true
 	f.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), releaseWait)
+	waited, cancel := context.WithTimeout(context.Background(), releaseWait)
 	defer cancel()
 	done := make(chan error, 1)
 	go func() {
@@ -129,13 +130,15 @@ func (f *fence) release() error {
 		defer func() { done <- err }()
 		defer caught(&err)
 		f.acquiring.Wait()
+		ctx, cancel := context.WithTimeout(context.Background(), releaseWait)
+		defer cancel()
 		err = markReleased(ctx, f.SnapshotStore, f.key, f.owned())
 	}()
 	select {
 	case err := <-done:
 		return err
-	case <-ctx.Done():
-		return fmt.Errorf("the snapshot store did not answer: %w", ctx.Err())
+	case <-waited.Done():
+		return fmt.Errorf("the snapshot store did not answer: %w", waited.Err())
 	}
 }
 
