@@ -22,7 +22,7 @@ type Shards struct {
 	journal   query.Journal
 	publisher *actor.Props
 
-	creating creation
+	creating *creation
 	topology atomic.Uint64 // hash of the last one that was seen
 	mu       sync.Mutex
 	leaving  bool

@@ -24,7 +24,7 @@ type fence struct {
 	query.SnapshotStore
 	names    names
 	key      string
-	creating creation
+	creating *creation
 
 	acquiring sync.WaitGroup // calls of Acquire, which go on if the outbox does not wait for them
 	mu        sync.Mutex
