@@ -17,6 +17,25 @@ type relayed struct {
 	open     map[net.Conn]bool
 	ended    bool
 	running  sync.WaitGroup
+	frozen   sync.RWMutex // locked while nothing passes
+}
+
+// freeze lets nothing pass, and ends nothing; thaw, which may be called again, has what is on its way go on.
+func (r *relayed) freeze() (thaw func()) {
+	r.frozen.Lock()
+	return sync.OnceFunc(r.frozen.Unlock)
+}
+
+// flow is the writer at one end.
+type flow struct {
+	net.Conn
+	relay *relayed
+}
+
+func (f flow) Write(p []byte) (int, error) {
+	f.relay.frozen.RLock()
+	defer f.relay.frozen.RUnlock()
+	return f.Conn.Write(p)
 }
 
 func relay(t *testing.T, at, to string) *relayed {
@@ -65,7 +84,7 @@ func (r *relayed) keep(conns ...net.Conn) bool {
 }
 
 func (r *relayed) pass(from, to net.Conn) {
-	_, _ = io.Copy(to, from)
+	_, _ = io.Copy(flow{to, r}, from)
 	_, _ = from.Close(), to.Close()
 	r.mu.Lock()
 	defer r.mu.Unlock()

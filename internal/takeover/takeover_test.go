@@ -88,30 +88,68 @@ func (d *durations) check(t *testing.T) {
 	}
 }
 
+// learns is when an owner who is none any more must have stopped publishing: it looks every 5 s, and what is in flight may yet arrive.
+const learns = 8 * time.Second
+
 func TestASuspendedMember(t *testing.T) {
 	overEach(t, 3, func(t *testing.T, p *party) {
 		members := three(p)
-		zombie := members[p.random.IntN(3)]
+		p.rests()
+		at := p.anOwner()
+		zombie, lost := p.sitting[at], p.owned(at)
+		suspended := time.Now()
 		zombie.suspend(t)
-		time.Sleep(10 * time.Second) // the suspension's length
+		p.runs(p.sitting[(at+1)%3], p.sitting[(at+2)%3]) // nobody waits for it
+		time.Sleep(time.Until(suspended.Add(10 * time.Second)))
 		zombie.goOn(t)
+		resumed := time.Now()
 		p.runs(members...)
+		p.peace()
+		for key, epoch := range lost {
+			last := p.lastReceipt(key, epoch)
+			require.Less(t, last.Sub(resumed), learns, "%s: its old owner goes on publishing in epoch %d", key, epoch)
+			require.Greater(t, time.Since(resumed), learns, "or this shows nothing")
+		}
 	})
 }
 
 func TestAMemberLeaves(t *testing.T) {
 	overEach(t, 3, func(t *testing.T, p *party) {
-		members := three(p)
-		at := p.random.IntN(3)
-		members[at].leave(t)
+		three(p)
+		p.rests()
+		at := p.anOwner()
+		left := p.owned(at)
+		began := time.Now()
+		p.sitting[at].leave(t)
 		delete(p.sitting, at)
 		p.runs(p.sitting[(at+1)%3], p.sitting[(at+2)%3])
+		for key, epoch := range left {
+			first, _ := p.firstReceipt(key, epoch+1)
+			t.Logf("%s publishes again %v after its owner began to leave", key, first.Sub(began))
+			require.Less(t, first.Sub(began), patience/2, "a pause of seconds, on a busy machine")
+			require.Zero(t, p.repeatedOf(key, epoch), "%s: who leaves in good order leaves nothing to repeat", key)
+		}
 	})
 }
 
 func TestAMemberJoins(t *testing.T) {
-	overEach(t, 4, func(_ *testing.T, p *party) {
+	overEach(t, 4, func(t *testing.T, p *party) {
 		members := three(p)
-		p.runs(append(members, p.sit(3))...)
+		p.rests()
+		for p.placed(3) == 0 { // a newcomer that is given no shard shows nothing
+			p.seats[3].port = freePort(t)
+		}
+		newcomer := p.sit(3)
+		p.runs(append(members, newcomer)...)
+		p.await("each shard is where the cluster places it", func() bool {
+			for key, o := range p.owners() {
+				if o.member != p.sitting[p.placement(key, 4)] {
+					return false
+				}
+			}
+			return true
+		})
+		t.Logf("the newcomer owns %d shards", len(p.owned(3)))
+		p.peace()
 	})
 }

@@ -33,7 +33,7 @@ func TestEveryShardPublishesItsIDs(t *testing.T) {
 		require.Equal(t, i, a.Number)
 		require.Equal(t, outboxv1.ShardState_SHARD_STATE_RUNNING, a.Shard.GetState())
 		require.Equal(t, m.cluster.ActorSystem.Address(), a.Shard.GetAddress())
-		require.EqualValues(t, 1, a.Shard.GetOutbox().GetEpoch())
+		require.EqualValues(t, 2, a.Shard.GetOutbox().GetEpoch(), "the first was when it was registered")
 		published += a.Shard.GetOutbox().GetPublished()
 	}
 	require.EqualValues(t, 151, published)

@@ -24,7 +24,7 @@ func (g *grain) pong(c actor.Context) {
 	if c.Sender() == nil {
 		return
 	}
-	m := &outboxv1.PongShard{State: g.state, Reason: stored.Text(g.reason, stored.MaxReason)}
+	m := &outboxv1.PongShard{State: g.state, Reason: g.why(g.state != outboxv1.ShardState_SHARD_STATE_FAILED || g.allowed(c) == nil)}
 	if g.child != nil {
 		m.OutboxAddress, m.OutboxId = c.ActorSystem().Address(), g.child.GetId()
 	}
@@ -62,6 +62,14 @@ func (g *grain) answer(c actor.Context, code outboxv1.Code, err error) {
 	c.Respond(&outboxv1.Reply{Code: code, Error: stored.Text(err.Error(), stored.MaxReason)})
 }
 
+// why is the reason for the shard's state. That of an outbox's end may name ids, and what a database has said.
+func (g *grain) why(all bool) string {
+	if !all && g.state == outboxv1.ShardState_SHARD_STATE_FAILED {
+		return "its outbox has stopped with an error, which is in its member's log, and is told by shards.WithAuthorize"
+	}
+	return stored.Text(g.reason, stored.MaxReason)
+}
+
 // statusWait is how long an outbox may take to say how it is.
 const statusWait = 2 * time.Second
 
@@ -74,7 +82,7 @@ func (g *grain) tell(c actor.Context) {
 	all := g.allowed(c) == nil
 	m := &outboxv1.Shard{
 		Identity: g.identity, Number: int32(g.number), Shards: int32(g.shards), Address: c.ActorSystem().Address(),
-		State: g.state, Reason: stored.Text(g.reason, stored.MaxReason), Since: durationpb.New(time.Since(g.since)),
+		State: g.state, Reason: g.why(all), Since: durationpb.New(time.Since(g.since)),
 	}
 	if g.past != nil {
 		slices := g.slices(g.number)

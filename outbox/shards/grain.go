@@ -160,7 +160,7 @@ func (g *grain) run(c actor.Context) {
 	g.past.children++
 	child := g.past.children
 	g.past.mu.Unlock()
-	g.fence = &fence{SnapshotStore: g.snapshots, names: g.names, key: g.key(g.number)}
+	g.fence = &fence{SnapshotStore: g.snapshots, names: g.names, key: g.key(g.number), creating: g.creating}
 	props, err := g.props(g.number, g.journal, g.fence)
 	if err != nil { // New has tried
 		g.fail(c, err)
@@ -270,7 +270,7 @@ func (g *grain) topologyChanged(c actor.Context) {
 		return
 	}
 	g.past.mu.Lock()
-	changed := g.past.standby != nil && g.past.standby.topology != g.topology.Load()
+	changed := g.past.standby != nil && g.past.standby.minds(g.topology.Load(), time.Now())
 	g.past.mu.Unlock()
 	if changed {
 		// If the shard is another member's now, this actor is about to be stopped.

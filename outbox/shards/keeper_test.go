@@ -145,7 +145,7 @@ func TestAClientSaysWhichShardsDoNotAnswer(t *testing.T) {
 		require.Nil(t, answers[0].Shard)
 		require.NoError(t, answers[1].Err)
 		require.Equal(t, running, answers[1].Shard.GetState())
-		require.EqualValues(t, 1, answers[1].Shard.GetOutbox().GetEpoch())
+		require.EqualValues(t, 2, answers[1].Shard.GetOutbox().GetEpoch(), "the first was when it was registered")
 		require.Equal(t, []int32{512, 1024}, []int32{answers[1].Shard.GetFromSlice(), answers[1].Shard.GetToSlice()})
 		_, err := client.Shard(ctx, 2)
 		require.ErrorIs(t, err, ErrNoShard)
@@ -184,7 +184,7 @@ func TestAClientFollowsAShardThatMoves(t *testing.T) {
 
 func TestAClientIsRefusedWithTheReason(t *testing.T) {
 	simulated(t, func(t *testing.T, w *world) {
-		require.NoError(t, checkLayout(context.Background(), w.j, names{"shop", 2}))
+		require.NoError(t, checkLayout(context.Background(), w.j, names{"shop", 2}, nil))
 		n := w.node(1)
 		c, l := n.inCluster()
 		l.where[n.identity(0)] = n.activate(0)

@@ -17,20 +17,100 @@ import (
 // layoutKeep is what a layout has the journal keep: nothing.
 var layoutKeep = query.Keep{Watermark: math.MaxInt64}
 
-// checkLayout returns nil if the stored layout is that of these names. Where none is stored, it stores it: of several
-// members that do so at once, one succeeds. Its errors wrap ErrLayout or ErrPlain, or are transient.
-func checkLayout(ctx context.Context, store query.SnapshotStore, n names) error {
-	saved, err := store.Load(ctx, n.layoutKey())
-	if err != nil {
-		return fmt.Errorf("read the layout of outbox %q: %w", n.name, err)
-	}
-	if saved.Index == 0 {
-		return createLayout(ctx, store, n)
-	}
-	return n.compare(saved)
+// creation lets the shards of one member store the layout one after another, so that the first does it for all. Nil lets
+// everybody in.
+type creation struct {
+	turn chan struct{}
+	// registered are the shards, from the first, that are so by now: an attempt that takes too long is gone on with. It belongs to who
+	// has entered.
+	registered int
 }
 
-func createLayout(ctx context.Context, store query.SnapshotStore, n names) error {
+func newCreation() *creation { return &creation{turn: make(chan struct{}, 1)} }
+
+// enter waits until nobody else of this member stores the layout, or ctx ends.
+func (c *creation) enter(ctx context.Context) (leave func(), err error) {
+	select {
+	case c.turn <- struct{}{}:
+		return func() { <-c.turn }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// checkLayout returns nil if the stored layout is that of these names. Where none is stored, it stores it: of several
+// members that do so at once, one succeeds. Its errors wrap ErrLayout or ErrPlain, or are transient.
+func checkLayout(ctx context.Context, store query.SnapshotStore, n names, creating *creation) error {
+	found, err := findLayout(ctx, store, n)
+	if found || err != nil {
+		return err
+	}
+	if creating == nil {
+		creating = newCreation()
+	}
+	leave, err := creating.enter(ctx)
+	if err != nil {
+		return fmt.Errorf("store the layout of outbox %q: %w", n.name, err)
+	}
+	defer leave()
+	if found, err = findLayout(ctx, store, n); found || err != nil {
+		return err
+	}
+	return createLayout(ctx, store, n, creating)
+}
+
+// findLayout looks for a layout, and compares it.
+func findLayout(ctx context.Context, store query.SnapshotStore, n names) (found bool, err error) {
+	saved, err := store.Load(ctx, n.layoutKey())
+	if err != nil {
+		return false, fmt.Errorf("read the layout of outbox %q: %w", n.name, err)
+	}
+	if saved.Index == 0 {
+		return false, nil
+	}
+	return true, n.compare(saved)
+}
+
+// createLayout stores it, once its shards are registered: the layout has the journal keep nothing, and what a shard has yet to
+// publish is kept only for one that is registered, whenever it runs for the first time.
+func createLayout(ctx context.Context, store query.SnapshotStore, n names, creating *creation) error {
+	found, err := registerShards(ctx, store, n, creating)
+	if err == nil && !found {
+		err = storeLayout(ctx, store, n)
+	}
+	if isLayout(err) { // another number was faster
+		for ; creating.registered > 0; creating.registered-- {
+			if forget := store.Unregister(ctx, n.key(creating.registered-1)); forget != nil {
+				return errors.Join(err, fmt.Errorf("what it has registered holds back the journal's retention: %w", forget))
+			}
+		}
+	}
+	if err == nil {
+		creating.registered = 0
+	}
+	return err
+}
+
+// registerShards goes on until somebody else has stored a layout, which is found then.
+func registerShards(ctx context.Context, store query.SnapshotStore, n names, creating *creation) (found bool, err error) {
+	for ; creating.registered < n.shards; creating.registered++ {
+		if found, err = findLayout(ctx, store, n); found || err != nil {
+			return found, err
+		}
+		key := n.key(creating.registered)
+		saved, err := store.Acquire(ctx, key, 0)
+		if err == nil && saved.Index > 0 {
+			// Another member was faster by a hair, and this has fenced its shard: that one stands by, and goes on when it sees this.
+			err = markReleased(ctx, store, key, saved.Epoch)
+		}
+		if err != nil {
+			return false, fmt.Errorf("register shard %d of outbox %q: %w", creating.registered, n.name, err)
+		}
+	}
+	return false, nil
+}
+
+func storeLayout(ctx context.Context, store query.SnapshotStore, n names) error {
 	saved, err := store.Acquire(ctx, n.layoutKey(), 0)
 	if err != nil {
 		return fmt.Errorf("store the layout of outbox %q: %w", n.name, err)

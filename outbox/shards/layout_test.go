@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -34,7 +35,7 @@ func TestOfManyMembersOneStoresTheLayout(t *testing.T) {
 			n := names{"shop", 8 + i%2}
 			// Whoever is beaten to it by a hair looks again, as an outbox does.
 			for range 100 {
-				if errs[i] = checkLayout(context.Background(), j, n); errs[i] == nil || isLayout(errs[i]) {
+				if errs[i] = checkLayout(context.Background(), j, n, nil); errs[i] == nil || isLayout(errs[i]) {
 					return
 				}
 			}
@@ -60,7 +61,7 @@ func TestOfManyMembersOneStoresTheLayout(t *testing.T) {
 
 func TestALayoutHoldsNothingBack(t *testing.T) {
 	j := store(t)
-	require.NoError(t, checkLayout(context.Background(), j, names{"shop", 8}))
+	require.NoError(t, checkLayout(context.Background(), j, names{"shop", 8}, nil))
 	saved, err := j.Load(context.Background(), "outbox/shop")
 	require.NoError(t, err)
 	require.EqualValues(t, int64(^uint64(0)>>1), saved.Keep.Watermark)
@@ -82,9 +83,9 @@ func TestTheLayoutIsStoredAlthoughTheAnswerIsLost(t *testing.T) {
 				return nil, nil
 			})
 			n := names{"shop", 8}
-			require.ErrorIs(t, checkLayout(context.Background(), j, n), errInjected)
+			require.ErrorIs(t, checkLayout(context.Background(), j, n, nil), errInjected)
 			j.onCall(nil)
-			require.NoError(t, checkLayout(context.Background(), j, n))
+			require.NoError(t, checkLayout(context.Background(), j, n, nil))
 		}
 	}
 }
@@ -97,11 +98,11 @@ func TestAnOutboxWithoutShardsAndOneInShardsExcludeOneAnother(t *testing.T) {
 	plain := system.Root.Spawn(props)
 	require.NoError(t, outbox.NewClient(system.Root, plain).Flush(testContext(t)))
 	require.NoError(t, system.Root.StopFuture(plain).Wait())
-	err = checkLayout(context.Background(), j, names{"plain", 8})
+	err = checkLayout(context.Background(), j, names{"plain", 8}, nil)
 	require.ErrorIs(t, err, ErrPlain)
 	require.ErrorContains(t, err, "shards.Resize")
 
-	require.NoError(t, checkLayout(context.Background(), j, names{"shards", 8}))
+	require.NoError(t, checkLayout(context.Background(), j, names{"shards", 8}, nil))
 	before, err := j.Load(context.Background(), "outbox/shards")
 	require.NoError(t, err)
 	props, err = outbox.Props("shards", j, publisher.Props(publisher.Func(func(context.Context, publisher.Event) error { return nil })))
@@ -138,7 +139,7 @@ func TestADamagedLayoutIsNoLayout(t *testing.T) {
 // Between a look at the layout and the takeover of a shard, the layout may change.
 func TestATakeoverUnderALayoutThatHasJustChangedFails(t *testing.T) {
 	j, n := store(t), names{"shop", 2}
-	require.NoError(t, checkLayout(context.Background(), j, n))
+	require.NoError(t, checkLayout(context.Background(), j, n, nil))
 	j.onCall(func(op, key string) (before, after error) {
 		if op == "Acquire" && key == n.key(1) {
 			saved, err := j.Journal.Acquire(context.Background(), n.layoutKey(), 0)
@@ -158,7 +159,7 @@ func TestATakeoverUnderALayoutThatHasJustChangedFails(t *testing.T) {
 // An outbox that is stopped while it takes over has taken over all the same, and gives back what it owns.
 func TestWhatWasTakenOverTooLateIsReleased(t *testing.T) {
 	j, n := store(t), names{"shop", 1}
-	require.NoError(t, checkLayout(context.Background(), j, n))
+	require.NoError(t, checkLayout(context.Background(), j, n, nil))
 	key := n.key(0)
 	saved, err := j.Acquire(context.Background(), key, 0)
 	require.NoError(t, err)
@@ -182,12 +183,45 @@ func TestWhatWasTakenOverTooLateIsReleased(t *testing.T) {
 	require.NoError(t, f.release())
 	saved, err = j.Load(context.Background(), key)
 	require.NoError(t, err)
-	require.EqualValues(t, 2, saved.Epoch)
+	require.EqualValues(t, 3, saved.Epoch)
 	snapshot, err = stored.DecodeSnapshot(saved.Data)
 	require.NoError(t, err)
-	require.EqualValues(t, 2, snapshot.ReleasedEpoch)
+	require.EqualValues(t, 3, snapshot.ReleasedEpoch)
 	_, err = f.Acquire(context.Background(), key, 0)
 	require.Error(t, err, "nothing is taken over after that")
+}
+
+// The store may take longer for that than a stop may wait. What has been taken over by then has been taken over from somebody.
+func TestWhatIsTakenOverAfterTheStopIsReleased(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j, n := store(t), names{"shop", 1}
+		require.NoError(t, checkLayout(context.Background(), j, n, nil))
+		key := n.key(0)
+		saved, err := j.Acquire(context.Background(), key, 0)
+		require.NoError(t, err)
+		snapshot := stored.Snapshot{Identity: "j"}
+		saved.Index++
+		saved.Data, saved.Keep = snapshot.Encode(time.Now())
+		require.NoError(t, j.Save(context.Background(), key, saved))
+
+		begun, goOn := make(chan struct{}), make(chan struct{})
+		f := &fence{SnapshotStore: slow{j, key, begun, goOn}, names: n, key: key}
+		ctx, cancel := context.WithCancel(context.Background())
+		go func() { _, _ = f.Acquire(ctx, key, 0) }()
+		<-begun
+		cancel()
+		began := time.Now()
+		require.ErrorIs(t, f.release(), context.DeadlineExceeded)
+		require.LessOrEqual(t, time.Since(began), releaseWait, "a stop does not wait for longer")
+		time.Sleep(acquireWait - releaseWait - time.Millisecond) // in simulated time
+		close(goOn)
+		synctest.Wait()
+		saved, err = j.Load(context.Background(), key)
+		require.NoError(t, err)
+		snapshot, err = stored.DecodeSnapshot(saved.Data)
+		require.NoError(t, err)
+		require.Equal(t, saved.Epoch, snapshot.ReleasedEpoch)
+	})
 }
 
 // slow is a store that takes its time to let somebody take over a key.

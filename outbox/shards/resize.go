@@ -219,7 +219,7 @@ func (r *resize) complete(ctx context.Context, record *query.Saved) error {
 		return err
 	}
 	if r.plain() { // its outbox has taken it over
-		if *record, err = r.reclaim(ctx, old[0]); err != nil {
+		if *record, old[0], err = r.reclaim(ctx, old[0]); err != nil {
 			return err
 		}
 	}
@@ -241,17 +241,20 @@ func (r *resize) complete(ctx context.Context, record *query.Saved) error {
 	return r.record(ctx, record, &outboxv1.Layout{Shards: int32(r.to.shards)})
 }
 
-// reclaim takes over an outbox without shards that was run to the end, and finds it as that has left it.
-func (r *resize) reclaim(ctx context.Context, left stored.Snapshot) (query.Saved, error) {
-	record, err := r.snapshots.Acquire(ctx, r.layoutKey(), 0)
-	if err != nil {
-		return record, err
+// reclaim takes over an outbox without shards that was run to the end, and returns what is stored of it by then: whoever has run it
+// meanwhile may have settled what was held or parked.
+func (r *resize) reclaim(ctx context.Context, left stored.Snapshot) (record query.Saved, now stored.Snapshot, err error) {
+	if record, err = r.snapshots.Acquire(ctx, r.layoutKey(), 0); err != nil {
+		return record, left, err
 	}
-	now, err := stored.DecodeSnapshot(record.Data)
+	if record.Index == 0 { // there was nothing to save
+		return record, left, nil
+	}
+	now, err = stored.DecodeSnapshot(record.Data)
 	if err == nil && now.Watermark != left.Watermark {
 		err = fmt.Errorf("%w: somebody runs it meanwhile", outbox.ErrFenced)
 	}
-	return record, err
+	return record, now, err
 }
 
 // hand stores the offsets of a new shard, if the change is still ours. Taking over the shard first makes that sure: whoever

@@ -22,6 +22,8 @@ import (
 	"github.com/protoactor-contrib/protoactor-outbox/actor/publisher"
 	"github.com/protoactor-contrib/protoactor-outbox/actor/testkit"
 	"github.com/protoactor-contrib/protoactor-outbox/outbox"
+	"github.com/protoactor-contrib/protoactor-outbox/outbox/internal/ledger"
+	"github.com/protoactor-contrib/protoactor-outbox/outbox/internal/stored"
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/memory"
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
 )
@@ -110,7 +112,7 @@ func (w *shop) run(shards int) (clients []*outbox.Client, stop func()) {
 	s.shards = shards
 	var pids []*actor.PID
 	for number := range s.count() {
-		var store query.SnapshotStore = &fence{SnapshotStore: w.j, names: s.names, key: s.key(number)}
+		var store query.SnapshotStore = &fence{SnapshotStore: w.j, names: s.names, key: s.key(number), creating: s.creating}
 		if s.plain() {
 			store = w.j
 		}
@@ -389,7 +391,7 @@ func TestAChangeIsRefusedWhereItIsNotSafe(t *testing.T) {
 	require.ErrorIs(t, w.resize(2, 3), errInjected)
 	w.j.onCall(nil)
 	for _, shards := range []int{2, 3} {
-		require.ErrorIs(t, checkLayout(context.Background(), w.j, names{"shop", shards}), ErrLayout, "no member runs while it is changed")
+		require.ErrorIs(t, checkLayout(context.Background(), w.j, names{"shop", shards}, nil), ErrLayout, "no member runs while it is changed")
 	}
 	require.ErrorIs(t, w.resize(2, 4), ErrLayout, "another change is under way")
 	abort := func(from, to int) error {
@@ -397,9 +399,42 @@ func TestAChangeIsRefusedWhereItIsNotSafe(t *testing.T) {
 	}
 	require.NoError(t, abort(2, 3))
 	require.NoError(t, abort(2, 3), "again: there is none")
-	require.NoError(t, checkLayout(context.Background(), w.j, names{"shop", 2}))
+	require.NoError(t, checkLayout(context.Background(), w.j, names{"shop", 2}, nil))
 	require.NoError(t, w.resize(2, 3))
 	require.ErrorIs(t, abort(2, 3), ErrLayout, "it is complete")
+}
+
+// Of an outbox without shards nothing says that it is being changed. Somebody may run it, and be done, between the change's own run and
+// its takeover: what he has settled stays settled.
+func TestAChangeGoesByWhatItTakesOver(t *testing.T) {
+	w := newShop(t, 1)
+	clients, stop := w.run(0)
+	w.write(10)
+	w.flush(clients)
+	stop()
+	n, key, taken := names{"shop", 2}, plainKey("shop"), 0
+	ctx := context.Background()
+	w.j.onCall(func(op, k string) (before, after error) {
+		if op != "Acquire" || k != key {
+			return nil, nil
+		}
+		if taken++; taken == 3 { // after the change's begin, and its run
+			saved, err := w.j.Journal.Acquire(ctx, key, 0)
+			require.NoError(t, err)
+			snapshot, err := stored.DecodeSnapshot(saved.Data)
+			require.NoError(t, err)
+			snapshot.Held = append(snapshot.Held, ledger.HeldStream{PersistenceID: "a", Next: 7})
+			saved.Index++
+			saved.Data, saved.Keep = snapshot.Encode(time.Now())
+			require.NoError(t, w.j.Journal.Save(ctx, key, saved))
+		}
+		return nil, nil
+	})
+	require.NoError(t, w.resize(0, 2))
+	require.Equal(t, 3, taken)
+	saved, err := w.j.Load(ctx, n.key(n.of("a")))
+	require.NoError(t, err)
+	require.Equal(t, map[string]int64{"a": 7}, saved.Keep.Held)
 }
 
 // Members that were not stopped are fenced, and run nothing until their number is right.

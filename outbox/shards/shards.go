@@ -22,6 +22,7 @@ type Shards struct {
 	journal   query.Journal
 	publisher *actor.Props
 
+	creating *creation
 	topology atomic.Uint64 // hash of the last one that was seen
 	mu       sync.Mutex
 	leaving  bool
@@ -66,6 +67,7 @@ func New(name string, shards int, journal query.Journal, publisher *actor.Props,
 	s := &Shards{
 		names: names{name, shards}, journal: journal, publisher: publisher,
 		settings: settings{interval: max(time.Second, time.Duration(shards)*5*time.Millisecond)},
+		creating: newCreation(),
 		active:   make(map[*activation]struct{}),
 	}
 	for _, opt := range opts {

@@ -16,8 +16,10 @@ import (
 
 // standby is what a shard that was fenced knows of the other owner.
 type standby struct {
-	topology uint64 // of the cluster, when it was fenced
-	epoch    int64  // of the other owner, 0 before it is known
+	topology uint64    // of the cluster, when it was fenced
+	fenced   time.Time // when that was
+	again    bool      // soon after it had taken over: it is not the first time
+	epoch    int64     // of the other owner, 0 before it is known
 	seen     evidence
 	still    time.Time     // since when seen has not changed
 	wait     time.Duration // before an owner who leaves work undone counts as dead
@@ -51,12 +53,13 @@ type looked struct {
 func (g *grain) fenced(c actor.Context) {
 	g.fence = nil // it is not ours to release
 	g.past.mu.Lock()
-	wait := g.past.wait
-	if wait == 0 || time.Since(g.spawnedAt) > mostWait {
+	wait, now := g.past.wait, time.Now()
+	again := wait != 0 && now.Sub(g.spawnedAt) <= mostWait
+	if !again {
 		wait = leastWait
 	}
 	g.past.wait = min(2*wait, mostWait)
-	standing := &standby{topology: g.topology.Load(), wait: jittered(wait), still: time.Now()}
+	standing := &standby{topology: g.topology.Load(), fenced: now, again: again, wait: jittered(wait), still: now}
 	g.past.standby = standing
 	g.past.mu.Unlock()
 	g.log.Warn("another owner has taken over a shard: this one stands by")
@@ -95,7 +98,7 @@ func (g *grain) inspect(c actor.Context) {
 
 func (g *grain) lookInto(ctx context.Context, filter query.Filter, onlyLayout bool, found *looked) (err error) {
 	defer caught(&err)
-	if err = checkLayout(ctx, g.snapshots, g.names); err != nil {
+	if err = checkLayout(ctx, g.snapshots, g.names, g.creating); err != nil {
 		if isLayout(err) {
 			found.layout = err
 			return nil
@@ -168,7 +171,7 @@ func (s *standby) judge(l looked, now time.Time) string {
 	switch {
 	case l.released:
 		return "its owner has given it up"
-	case l.seen.index == 0:
+	case l.seen.index == 0 && (l.seen.pending != 0 || !s.again):
 		// Nobody has ever saved: there is nothing in which an owner could have said that he has gone, and nothing to lose.
 		wait /= 5
 	case l.seen.pending == 0 && !l.seen.paused:
@@ -178,6 +181,12 @@ func (s *standby) judge(l looked, now time.Time) string {
 		return "its owner leaves work undone"
 	}
 	return ""
+}
+
+// minds reports whether the cluster has changed in a way that is a reason to take over. A member that comes and goes has it
+// change all the time: who was fenced at such a takeover before leaves the next ones to the other, for a while.
+func (s *standby) minds(topology uint64, now time.Time) bool {
+	return s.topology != topology && (!s.again || now.Sub(s.fenced) > mostWait)
 }
 
 func isLayout(err error) bool { return errors.Is(err, ErrLayout) || errors.Is(err, ErrPlain) }

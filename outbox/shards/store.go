@@ -22,8 +22,9 @@ const (
 // right layout, and knows the epoch, to release it in the end.
 type fence struct {
 	query.SnapshotStore
-	names names
-	key   string
+	names    names
+	key      string
+	creating *creation
 
 	acquiring sync.WaitGroup // calls of Acquire, which go on if the outbox does not wait for them
 	mu        sync.Mutex
@@ -48,7 +49,7 @@ func errLayout(err error) error {
 // on does not take over from one who can.
 func (f *fence) Load(ctx context.Context, key string) (query.Saved, error) {
 	if f.owned() == 0 {
-		if err := checkLayout(ctx, f.SnapshotStore, f.names); err != nil {
+		if err := checkLayout(ctx, f.SnapshotStore, f.names, f.creating); err != nil {
 			return query.Saved{}, errLayout(err)
 		}
 	}
@@ -59,7 +60,7 @@ func (f *fence) Load(ctx context.Context, key string) (query.Saved, error) {
 // afterwards, too: who changes it takes over each shard after he has said so.
 func (f *fence) Acquire(ctx context.Context, key string, held int64) (query.Saved, error) {
 	if held == 0 {
-		if err := checkLayout(ctx, f.SnapshotStore, f.names); err != nil {
+		if err := checkLayout(ctx, f.SnapshotStore, f.names, f.creating); err != nil {
 			return query.Saved{}, errLayout(err)
 		}
 	}
@@ -67,7 +68,7 @@ func (f *fence) Acquire(ctx context.Context, key string, held int64) (query.Save
 	if err != nil {
 		return query.Saved{}, err
 	}
-	if err := checkLayout(ctx, f.SnapshotStore, f.names); err != nil {
+	if err := checkLayout(ctx, f.SnapshotStore, f.names, f.creating); err != nil {
 		return query.Saved{}, errLayout(err)
 	}
 	return saved, nil
@@ -115,12 +116,13 @@ func (f *fence) owned() int64 {
 }
 
 // release says in the stored snapshot that its owner has gone, unless another has taken over. The outbox must have stopped.
-// Where nothing was ever saved there is nothing to say it in. It returns within releaseWait, or not much later.
+// Where nothing was ever saved there is nothing to say it in. It returns within releaseWait, or not much later. What was being taken over,
+// and is so only after that, is released then.
 func (f *fence) release() error {
 	f.mu.Lock()
 	f.closed = true
 	f.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), releaseWait)
+	waited, cancel := context.WithTimeout(context.Background(), releaseWait)
 	defer cancel()
 	done := make(chan error, 1)
 	go func() {
@@ -128,22 +130,24 @@ func (f *fence) release() error {
 		defer func() { done <- err }()
 		defer caught(&err)
 		f.acquiring.Wait()
-		err = f.markReleased(ctx)
+		ctx, cancel := context.WithTimeout(context.Background(), releaseWait)
+		defer cancel()
+		err = markReleased(ctx, f.SnapshotStore, f.key, f.owned())
 	}()
 	select {
 	case err := <-done:
 		return err
-	case <-ctx.Done():
-		return fmt.Errorf("the snapshot store did not answer: %w", ctx.Err())
+	case <-waited.Done():
+		return fmt.Errorf("the snapshot store did not answer: %w", waited.Err())
 	}
 }
 
-func (f *fence) markReleased(ctx context.Context) error {
-	epoch := f.owned()
+// markReleased says so in what is saved, if something is, and the epoch is still the current one.
+func markReleased(ctx context.Context, store query.SnapshotStore, key string, epoch int64) error {
 	if epoch == 0 {
 		return nil
 	}
-	saved, err := f.SnapshotStore.Load(ctx, f.key)
+	saved, err := store.Load(ctx, key)
 	if err != nil || saved.Epoch != epoch || saved.Index == 0 {
 		return err
 	}
@@ -154,7 +158,7 @@ func (f *fence) markReleased(ctx context.Context) error {
 	snapshot.ReleasedEpoch = epoch
 	saved.Index++
 	saved.Data, saved.Keep = snapshot.Encode(time.Now())
-	if err := f.Save(ctx, f.key, saved); err != nil && !errors.Is(err, query.ErrFenced) {
+	if err := store.Save(ctx, key, saved); err != nil && !errors.Is(err, query.ErrFenced) {
 		return err
 	}
 	return nil
