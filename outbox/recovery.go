@@ -20,6 +20,7 @@ type acquired struct {
 	incarnation uint64
 	attempt     int
 	saved       query.Saved // the epoch is ours, even if there is an error
+	tried       query.Saved // by this life, before
 	recovered   recovered
 	base        bool         // the snapshot is a new beginning, which is not stored yet
 	identity    string       // of the journal that is there
@@ -57,8 +58,9 @@ func (o *outbox) acquire(c actor.Context, accept *acceptance) {
 	}
 	o.acquiring++
 	o.armSpare(c, o.settings.ledger.ReadTimeout+lostTick) // in case that its outcome is lost
-	held, root, self := lifeOf(c).epoch, c.ActorSystem().Root, c.Self()
-	a := acquired{incarnation: o.incarnation, attempt: o.acquiring, accept: accept, seen: o.seen}
+	l, root, self := lifeOf(c), c.ActorSystem().Root, c.Self()
+	held := l.epoch
+	a := acquired{incarnation: o.incarnation, attempt: o.acquiring, accept: accept, seen: o.seen, tried: l.tried}
 	o.background.run(o.settings.ledger.ReadTimeout, func(ctx context.Context) error {
 		if err := o.recoverFrom(ctx, held, &a); err != nil {
 			return err
@@ -118,6 +120,7 @@ func (o *outbox) take(ctx context.Context, held int64, a *acquired) (lost, err e
 		lost = o.setBack(ctx, held)
 	}
 	if lost != nil && a.accept != nil {
+		a.tried.Data = nil // it belongs to what was lost
 		a.saved, err = o.snapshots.Acquire(ctx, o.key(), 0)
 	}
 	switch {
@@ -141,9 +144,13 @@ func (o *outbox) setBack(ctx context.Context, epoch int64) error {
 	return nil
 }
 
-// examine decodes what is stored and compares the journal with it, and with what was seen before a suspension.
+// examine decodes what is stored, or what this life has tried to store since, and compares the journal with it, and with
+// what was seen before a suspension.
 func (o *outbox) examine(ctx context.Context, saved query.Saved, a *acquired) (err error) {
 	a.recovered, a.base = recovered{}, false
+	if a.tried.Index > saved.Index && len(a.tried.Data) > 0 {
+		saved = a.tried // it says no less than whatever may still be stored, and have the journal remove events
+	}
 	switch {
 	case len(saved.Data) > 0:
 		if a.recovered, err = decodeSnapshot(saved.Data); err != nil {
@@ -213,7 +220,7 @@ func (o *outbox) acquired(c actor.Context, a acquired) {
 	o.accepting = nil
 	l := lifeOf(c)
 	if a.saved.Epoch != 0 {
-		l.epoch = a.saved.Epoch // from now on it is proved, never taken over again
+		l.epoch, l.tried = a.saved.Epoch, a.tried // from now on it is proved, never taken over again
 	}
 	if a.err != nil {
 		o.notAcquired(c, a)
@@ -232,7 +239,7 @@ func (o *outbox) acquired(c actor.Context, a acquired) {
 	o.timer = nil
 	o.subscribe(c)
 	o.spawnPublishers(c)
-	in := ledger.Recovered{Snapshot: a.recovered.snapshot, Index: a.saved.Index, Tried: l.index, Base: a.base}
+	in := ledger.Recovered{Snapshot: a.recovered.snapshot, Index: a.saved.Index, Tried: l.tried.Index, Base: a.base}
 	if a.accept != nil && !a.accept.needless {
 		in.Token = a.accept.token
 	}

@@ -58,7 +58,7 @@ import (
 //	sim_handover_faults_test.go    faults and statistics
 //	sim_handover_mutation_test.go  rules broken on purpose, which all this must find
 //	sim_handover_acquire_test.go   an Acquire that lands late, and what would close that window
-//	sim_handover_trim_test.go      a save that lands late and is trimmed by, and what would close that
+//	sim_handover_trim_test.go      a save that lands late and is trimmed by
 func TestHandoverSimulation(t *testing.T) {
 	var (
 		total handoverStatistics
@@ -187,12 +187,8 @@ func (h *handover) write() {
 	h.logf("%s is written at %d, selected: %t", e.ID(), e.Offset, e.matches)
 }
 
-// trim has the journal remove what the stored snapshot no longer needs. While that is of a life before a restart, it may say
-// more than what the next life has begun from, and puts back in its place: TestALateSaveIsTrimmedBy.
+// trim has the journal remove what the stored snapshot no longer needs, whichever life that is of.
 func (h *handover) trim() {
-	if by := h.store.by; !h.rules.trimsAlways && by != nil && by.over && by.epoch == h.store.epoch {
-		return
-	}
 	n := h.journal.trim(h.store.view)
 	h.stats[statHandoverTrimmed] += n
 	h.logf("the journal removes %d events at or below %d", n, h.store.view.Watermark)
