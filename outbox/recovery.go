@@ -306,11 +306,13 @@ func (o *outbox) history() history {
 type ownership struct {
 	epoch  int64
 	lookAt time.Time
+	looks  uint64 // that this instance has begun
 }
 
 // looked is the answer to a look at the store and the journal.
 type looked struct {
 	incarnation uint64
+	look        uint64 // its number
 	epoch       int64
 	seen        history // before the look
 	err         error   // of the store or the journal, or ErrJournalChanged
@@ -324,8 +326,9 @@ func (o *outbox) lookAround(c actor.Context) {
 		return
 	}
 	o.owner.lookAt = o.now().Add(o.settings.ledger.ReadTimeout + ownerLook) // if this one is never answered
+	o.owner.looks++
 	root, self := c.ActorSystem().Root, c.Self()
-	found := looked{incarnation: o.incarnation, seen: o.history()}
+	found := looked{incarnation: o.incarnation, look: o.owner.looks, seen: o.history()}
 	verified := o.verified
 	o.background.run(o.settings.ledger.ReadTimeout, func(ctx context.Context) error {
 		saved, err := o.snapshots.Load(ctx, o.key())
@@ -355,10 +358,14 @@ func (o *outbox) lookAround(c actor.Context) {
 }
 
 func (o *outbox) looked(c actor.Context, l looked) {
-	o.owner.lookAt = o.now().Add(ownerLook)
+	latest := l.look == o.owner.looks
+	if latest {
+		o.owner.lookAt = o.now().Add(ownerLook)
+	}
 	switch {
 	case l.epoch > o.owner.epoch:
 		o.step(c, ledger.Fenced{})
+	case !latest: // a later look tells more, and no epoch comes back
 	case errors.Is(l.err, ErrJournalChanged):
 		o.changed(c, o.lastVerified(), l.err)
 	case l.err != nil:

@@ -103,9 +103,8 @@ type handover struct {
 	owners  []*owner // all there ever were
 	// givenUp are the events that some stored snapshot has had as parked or skipped.
 	givenUp   map[*simEvent]bool
-	healed    bool
-	badUntil  time.Duration // since then the store answers soon, and nothing late is on its way any more
-	lateUntil time.Duration // until then requests to the store, or answers, may be on their way
+	healed   bool
+	healedAt time.Duration // since then the store answers soon; what was late may still come
 }
 
 // handOver runs a seed to its end, or to the first thing that must not be.
@@ -151,7 +150,7 @@ func (h *handover) run() {
 	h.runFor(f.length)
 
 	h.logf("---- healed")
-	h.healed, h.badUntil = true, max(h.now, h.lateUntil)
+	h.healed, h.healedAt = true, h.now
 	for _, o := range h.owners {
 		o.cutUntil = 0
 		o.wake()
