@@ -219,3 +219,29 @@ func TestWhoIsReplacedWithoutHavingAnythingToSaveFindsOut(t *testing.T) {
 	require.ErrorIs(t, next(t, "the stop", stopped).Err, outbox.ErrFenced)
 	require.Zero(t, j.count("Save"))
 }
+
+// An answer that is late says what it says, but the next look is by the latest one.
+func TestALateAnswerToALookDoesNotPutOffTheNextOne(t *testing.T) {
+	j, s := newSpy(), &sink{}
+	var seen log
+	o := spawnTimed(t, j, publisher.Props(publisher.Func(s.publish)), seen.option())
+	o.flush(t)
+	var first atomic.Bool
+	release := make(chan struct{})
+	j.set(func(j *spy) {
+		j.hooks["Load"] = func(context.Context) error {
+			if first.CompareAndSwap(false, true) {
+				<-release
+			}
+			return nil
+		}
+	})
+	o.until(t, "a second look is answered, the first one is not", func() bool { return first.Load() && seen.count("outbox.looked") == 1 })
+	looks := j.count("Load")
+	o.pass(t, 4*time.Second, 50*time.Millisecond)
+	close(release)
+	await(t, "the first one is, too", func() bool { return seen.count("outbox.looked") == 2 })
+	require.Equal(t, looks, j.count("Load"))
+	o.pass(t, 2500*time.Millisecond, 50*time.Millisecond)
+	await(t, "it looks again", func() bool { return j.count("Load") == looks+1 })
+}

@@ -35,8 +35,8 @@ func (o *outbox) readStream(c actor.Context, e ledger.ReadStream) {
 }
 
 func (o *outbox) save(c actor.Context, e ledger.Save) {
-	lifeOf(c).index = e.Index
 	saved := o.encode(e)
+	lifeOf(c).tried = saved
 	scope := o.background.scope
 	o.perform(c, o.settings.ledger.SaveTimeout, func(ctx context.Context) (ledger.Input, error) {
 		result, err := o.store(ctx, scope, saved)

@@ -6,6 +6,8 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 	"github.com/asynkron/protoactor-go/ctxext"
+
+	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
 )
 
 // life is what survives a supervised restart: it is kept in the actor's context, not in the actor.
@@ -14,9 +16,10 @@ type life struct {
 	incarnation uint64
 	// epoch that was acquired, 0 before. A restarted outbox proves it instead of taking over from itself.
 	epoch int64
-	// index is that of the last save that was tried. A save of an earlier instance may still arrive at the store:
-	// the next instance goes on above it, so that it cannot take the one for the other.
-	index int64
+	// tried is the last save that was tried. It, or one before it, may still arrive at the store, and the journal may then
+	// remove what it does not keep. So the next instance begins from it, unless it is stored already, and goes on above
+	// its index, so that it cannot take the one for the other. Without data only the index counts.
+	tried query.Saved
 	// reserved says that the name is ours.
 	reserved bool
 	// stopping says that the actor was told to stop. A failure that was on its way then makes the framework restart it

@@ -20,6 +20,7 @@ type acquired struct {
 	incarnation uint64
 	attempt     int
 	saved       query.Saved // the epoch is ours, even if there is an error
+	tried       query.Saved // by this life, before
 	recovered   recovered
 	base        bool         // the snapshot is a new beginning, which is not stored yet
 	identity    string       // of the journal that is there
@@ -57,8 +58,9 @@ func (o *outbox) acquire(c actor.Context, accept *acceptance) {
 	}
 	o.acquiring++
 	o.armSpare(c, o.settings.ledger.ReadTimeout+lostTick) // in case that its outcome is lost
-	held, root, self := lifeOf(c).epoch, c.ActorSystem().Root, c.Self()
-	a := acquired{incarnation: o.incarnation, attempt: o.acquiring, accept: accept, seen: o.seen}
+	l, root, self := lifeOf(c), c.ActorSystem().Root, c.Self()
+	held := l.epoch
+	a := acquired{incarnation: o.incarnation, attempt: o.acquiring, accept: accept, seen: o.seen, tried: l.tried}
 	o.background.run(o.settings.ledger.ReadTimeout, func(ctx context.Context) error {
 		if err := o.recoverFrom(ctx, held, &a); err != nil {
 			return err
@@ -118,6 +120,7 @@ func (o *outbox) take(ctx context.Context, held int64, a *acquired) (lost, err e
 		lost = o.setBack(ctx, held)
 	}
 	if lost != nil && a.accept != nil {
+		a.tried.Data = nil // it belongs to what was lost
 		a.saved, err = o.snapshots.Acquire(ctx, o.key(), 0)
 	}
 	switch {
@@ -141,9 +144,13 @@ func (o *outbox) setBack(ctx context.Context, epoch int64) error {
 	return nil
 }
 
-// examine decodes what is stored and compares the journal with it, and with what was seen before a suspension.
+// examine decodes what is stored, or what this life has tried to store since, and compares the journal with it, and with
+// what was seen before a suspension.
 func (o *outbox) examine(ctx context.Context, saved query.Saved, a *acquired) (err error) {
 	a.recovered, a.base = recovered{}, false
+	if a.tried.Index > saved.Index && len(a.tried.Data) > 0 {
+		saved = a.tried // it says no less than whatever may still be stored, and have the journal remove events
+	}
 	switch {
 	case len(saved.Data) > 0:
 		if a.recovered, err = decodeSnapshot(saved.Data); err != nil {
@@ -213,7 +220,7 @@ func (o *outbox) acquired(c actor.Context, a acquired) {
 	o.accepting = nil
 	l := lifeOf(c)
 	if a.saved.Epoch != 0 {
-		l.epoch = a.saved.Epoch // from now on it is proved, never taken over again
+		l.epoch, l.tried = a.saved.Epoch, a.tried // from now on it is proved, never taken over again
 	}
 	if a.err != nil {
 		o.notAcquired(c, a)
@@ -232,7 +239,7 @@ func (o *outbox) acquired(c actor.Context, a acquired) {
 	o.timer = nil
 	o.subscribe(c)
 	o.spawnPublishers(c)
-	in := ledger.Recovered{Snapshot: a.recovered.snapshot, Index: a.saved.Index, Tried: l.index, Base: a.base}
+	in := ledger.Recovered{Snapshot: a.recovered.snapshot, Index: a.saved.Index, Tried: l.tried.Index, Base: a.base}
 	if a.accept != nil && !a.accept.needless {
 		in.Token = a.accept.token
 	}
@@ -299,11 +306,13 @@ func (o *outbox) history() history {
 type ownership struct {
 	epoch  int64
 	lookAt time.Time
+	looks  uint64 // that this instance has begun
 }
 
 // looked is the answer to a look at the store and the journal.
 type looked struct {
 	incarnation uint64
+	look        uint64 // its number
 	epoch       int64
 	seen        history // before the look
 	err         error   // of the store or the journal, or ErrJournalChanged
@@ -317,8 +326,9 @@ func (o *outbox) lookAround(c actor.Context) {
 		return
 	}
 	o.owner.lookAt = o.now().Add(o.settings.ledger.ReadTimeout + ownerLook) // if this one is never answered
+	o.owner.looks++
 	root, self := c.ActorSystem().Root, c.Self()
-	found := looked{incarnation: o.incarnation, seen: o.history()}
+	found := looked{incarnation: o.incarnation, look: o.owner.looks, seen: o.history()}
 	verified := o.verified
 	o.background.run(o.settings.ledger.ReadTimeout, func(ctx context.Context) error {
 		saved, err := o.snapshots.Load(ctx, o.key())
@@ -348,10 +358,14 @@ func (o *outbox) lookAround(c actor.Context) {
 }
 
 func (o *outbox) looked(c actor.Context, l looked) {
-	o.owner.lookAt = o.now().Add(ownerLook)
+	latest := l.look == o.owner.looks
+	if latest {
+		o.owner.lookAt = o.now().Add(ownerLook)
+	}
 	switch {
 	case l.epoch > o.owner.epoch:
 		o.step(c, ledger.Fenced{})
+	case !latest: // a later look tells more, and no epoch comes back
 	case errors.Is(l.err, ErrJournalChanged):
 		o.changed(c, o.lastVerified(), l.err)
 	case l.err != nil:

@@ -152,6 +152,33 @@ func TestOffsetsBeyondTheWatermarkAreKept(t *testing.T) {
 	require.LessOrEqual(t, events[1].Offset, saved.Keep.Watermark)
 }
 
+// An outbox that is restarted before it has saved anything goes on from what it has tried to save.
+func TestOffsetsThatWereGivenSinceTheLastSaveOutlastARestartOfTheOutbox(t *testing.T) {
+	p := newTable()
+	first := open(t, p, []string{"a", "b", "c"})
+	acquire(t, first)
+	persist(first, "a", 0, "one")
+	read(t, first, 0)
+	save(t, first, 1, 1, 1)
+	require.NoError(t, first.Close())
+
+	second := open(t, p, []string{"a", "b", "c"})
+	epoch := acquire(t, second).Epoch
+	persist(second, "c", 0, "one")
+	read(t, second, 1)
+	persist(second, "b", 0, "one")
+	before := read(t, second, 1)
+	require.Equal(t, []string{"c/1", "b/1"}, names(before))
+	_, err := second.Acquire(t.Context(), key, epoch)
+	require.NoError(t, err)
+	head, err := second.Head(t.Context())
+	require.NoError(t, err)
+	require.EqualValues(t, 3, head.Offset)
+	require.Equal(t, before, read(t, second, 1))
+	save(t, second, epoch, 2, 2)
+	require.Equal(t, []string{"b/1"}, names(read(t, second, 2)))
+}
+
 func TestARewindReadsEverythingAnew(t *testing.T) {
 	p := newTable()
 	j := open(t, p, []string{"a", "b"})

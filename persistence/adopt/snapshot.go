@@ -20,8 +20,9 @@ const pruneEvery = 16
 
 // savedPositions is what the outbox has saved last.
 type savedPositions struct {
-	index int64
-	keep  query.Keep
+	index  int64
+	keep   query.Keep
+	writer []byte // nonce of the feed
 }
 
 // A provider has no transactions and no conditions. What is read and written of a key, is read and written under a lock
@@ -135,7 +136,7 @@ func (f *Feed) save(id string, index int, m *adoptv1.OutboxSnapshot, keep query.
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.saved = savedPositions{m.GetIndex(), keep}
+	f.saved = savedPositions{m.GetIndex(), keep, f.nonce}
 	switch {
 	case f.index != x:
 	case back:
@@ -160,7 +161,7 @@ func (f *Feed) goBack(ctx context.Context) error {
 		defer f.mu.Unlock()
 		keep := decodeSaved(m).Keep
 		if bytes.Equal(m.GetFeed().GetWriter(), f.nonce) && keep.Watermark < f.index.base && m.GetIndex() > f.saved.index {
-			f.saved = savedPositions{m.GetIndex(), keep}
+			f.saved = savedPositions{m.GetIndex(), keep, f.nonce}
 			f.anew(newIndex(keep.Watermark))
 		}
 		return nil
@@ -247,7 +248,9 @@ func (f *Feed) belongs(key string) error {
 	return nil
 }
 
-// bind has the feed number its events as the outbox knows them. What is in memory goes on if it was this feed that saved.
+// bind has the feed number its events as the outbox knows them. What is in memory goes on if it was this feed that saved, or if
+// nobody has saved since it began: an outbox that restarts goes on from what it has tried to save, with the offsets that it
+// knows.
 func (f *Feed) bind(key, identity string, m *adoptv1.OutboxSnapshot, owner bool) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -257,8 +260,10 @@ func (f *Feed) bind(key, identity string, m *adoptv1.OutboxSnapshot, owner bool)
 	if m.GetIndex() == 0 && !owner {
 		return nil
 	}
-	ours := f.key == key && (m.GetFeed() == nil || bytes.Equal(m.GetFeed().GetWriter(), f.nonce))
-	f.saved = savedPositions{m.GetIndex(), decodeSaved(m).Keep}
+	writer := m.GetFeed().GetWriter()
+	unchanged := m.GetIndex() == f.saved.index && bytes.Equal(writer, f.saved.writer)
+	ours := f.key == key && (m.GetFeed() == nil || bytes.Equal(writer, f.nonce) || unchanged)
+	f.saved = savedPositions{m.GetIndex(), decodeSaved(m).Keep, writer}
 	if !ours {
 		x := newIndex(0)
 		// The offsets of another journal mean nothing here. The outbox notices by the identity.

@@ -12,6 +12,7 @@ type Input interface{ input() }
 
 // Recovered starts the ledger from the latest snapshot. It is the first input, and comes once.
 type Recovered struct {
+	// Snapshot is the stored one, or that of the last save that was tried, if that is a later one.
 	Snapshot Snapshot
 	// Index is that of the snapshot in the store. Tried is that of the last save that an earlier life has tried under the
 	// same epoch, 0 if there is none: where it is greater, that save may still be on its way. It would replace the snapshot

@@ -181,9 +181,8 @@ func (st *stint) checkLearning() {
 	slack := 4*roundTrip + h.cfg.PollInterval + grain
 	look := ownerLook + h.cfg.IdlePollInterval
 	if h.faults.storeIsBad() {
-		// Late answers to looks of before put off the next one.
-		since = max(since, h.badUntil)
-		look += h.cfg.ReadTimeout // a look whose answer was lost
+		since = max(since, h.healedAt)
+		look += h.cfg.ReadTimeout + ownerLook // a look whose answer was lost, or came at the last moment and told of before
 	} else if st.dirty && h.now > max(since, st.dirtySince)+h.cfg.SaveInterval+slack {
 		h.failf("%v was replaced at %v, has had something to save since %v, is awake since %v, and does not know it", st, h.store.takenAt[st.epoch+1], st.dirtySince, o.wokeAt)
 	}

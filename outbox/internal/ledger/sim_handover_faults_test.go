@@ -43,7 +43,7 @@ func (h *handover) drawHandoverFaults() handoverFaults {
 		f.requestLost, f.requestLate, f.answerLost, f.answerLate = h.maybe(0.2), h.maybe(0.4), h.maybe(0.2), h.maybe(0.4)
 		f.examineFails, f.cuts = h.maybe(0.3), h.few(4)
 	}
-	if h.rules.trimsAlways { // and so often that it meets a late save
+	if h.rules.trimsOften {
 		f.trims, f.restarts, f.timely = 200, 8, 0.1
 		f.requestLate = max(f.requestLate, 0.2)
 	}

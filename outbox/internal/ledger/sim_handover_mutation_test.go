@@ -10,11 +10,9 @@ import (
 // handoverRules are the rules of the store and the actor in a run: those of the product, unless a test says otherwise.
 type handoverRules struct {
 	acquire acquireRule
-	// trimsAlways: the journal trims by a snapshot of an earlier life, too.
-	trimsAlways bool
-	// beginsFromTried: a restarted owner begins from the snapshot that it has last tried to save.
-	beginsFromTried bool
-	broken          rule
+	// trimsOften: so that a late save is met.
+	trimsOften bool
+	broken     rule
 }
 
 // rule is one of the store, or of the actor around its ledger, that is broken on purpose.
@@ -32,6 +30,7 @@ const (
 	anySaveWillDo
 	fencedSaveIsTriedAgain
 	neverLooks
+	beginsFromStored // which takes a trim at the right moment: TestALateSaveIsTrimmedBy
 )
 
 var brokenRules = map[rule]string{

@@ -29,6 +29,7 @@ type owner struct {
 	acquiring int    // attempts, ever
 	attempts  int    // those that failed, in a row
 	lookAt    time.Duration
+	looks     int // ever
 	timer     int // messages to itself of which only the last one counts
 	spare     int
 
@@ -213,8 +214,12 @@ func (o *owner) lookAround() {
 		return
 	}
 	o.lookAt = h.now + h.cfg.ReadTimeout + ownerLook
+	o.looks++
+	look := o.looks
 	o.call("look", h.now+h.cfg.ReadTimeout, h.store.load, func(r storeReply) {
-		o.lookAt = h.now + ownerLook
+		if o.looks == look {
+			o.lookAt = h.now + ownerLook
+		}
 		if st := o.stint; st != nil && r.err == nil && r.epoch > o.epoch {
 			h.stats[statLearnedByLook]++
 			o.learn()

@@ -68,7 +68,7 @@ func (o *owner) begin(r storeReply) {
 	if h.rules.broken == indexNotCarriedOn {
 		tried = 0
 	}
-	if h.rules.beginsFromTried && o.index > r.index {
+	if o.index > r.index && h.rules.broken != beginsFromStored {
 		r.view, st.skipped = o.tried, before.skipped
 	}
 	st.step(Recovered{Snapshot: r.view.Snapshot, Index: r.index, Tried: tried})

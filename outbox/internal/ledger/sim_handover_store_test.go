@@ -132,7 +132,6 @@ func (o *owner) call(what string, deadline time.Duration, do func() storeReply, 
 	}
 	o.disturb()
 	way := o.way()
-	h.lateUntil = max(h.lateUntil, h.now+way.there+way.back)
 	if !way.lost {
 		h.after(way.there, func() {
 			r := do()

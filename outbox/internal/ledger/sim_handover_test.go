@@ -58,7 +58,7 @@ import (
 //	sim_handover_faults_test.go    faults and statistics
 //	sim_handover_mutation_test.go  rules broken on purpose, which all this must find
 //	sim_handover_acquire_test.go   an Acquire that lands late, and what would close that window
-//	sim_handover_trim_test.go      a save that lands late and is trimmed by, and what would close that
+//	sim_handover_trim_test.go      a save that lands late and is trimmed by
 func TestHandoverSimulation(t *testing.T) {
 	var (
 		total handoverStatistics
@@ -103,9 +103,8 @@ type handover struct {
 	owners  []*owner // all there ever were
 	// givenUp are the events that some stored snapshot has had as parked or skipped.
 	givenUp   map[*simEvent]bool
-	healed    bool
-	badUntil  time.Duration // since then the store answers soon, and nothing late is on its way any more
-	lateUntil time.Duration // until then requests to the store, or answers, may be on their way
+	healed   bool
+	healedAt time.Duration // since then the store answers soon; what was late may still come
 }
 
 // handOver runs a seed to its end, or to the first thing that must not be.
@@ -151,7 +150,7 @@ func (h *handover) run() {
 	h.runFor(f.length)
 
 	h.logf("---- healed")
-	h.healed, h.badUntil = true, max(h.now, h.lateUntil)
+	h.healed, h.healedAt = true, h.now
 	for _, o := range h.owners {
 		o.cutUntil = 0
 		o.wake()
@@ -187,12 +186,8 @@ func (h *handover) write() {
 	h.logf("%s is written at %d, selected: %t", e.ID(), e.Offset, e.matches)
 }
 
-// trim has the journal remove what the stored snapshot no longer needs. While that is of a life before a restart, it may say
-// more than what the next life has begun from, and puts back in its place: TestALateSaveIsTrimmedBy.
+// trim has the journal remove what the stored snapshot no longer needs, whichever life that is of.
 func (h *handover) trim() {
-	if by := h.store.by; !h.rules.trimsAlways && by != nil && by.over && by.epoch == h.store.epoch {
-		return
-	}
 	n := h.journal.trim(h.store.view)
 	h.stats[statHandoverTrimmed] += n
 	h.logf("the journal removes %d events at or below %d", n, h.store.view.Watermark)
