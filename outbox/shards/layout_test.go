@@ -213,7 +213,7 @@ func TestWhatIsTakenOverAfterTheStopIsReleased(t *testing.T) {
 		began := time.Now()
 		require.ErrorIs(t, f.release(), context.DeadlineExceeded)
 		require.LessOrEqual(t, time.Since(began), releaseWait, "a stop does not wait for longer")
-		time.Sleep(acquireWait - releaseWait - time.Millisecond) // in simulated time
+		<-time.After(acquireWait - releaseWait - time.Millisecond) // in simulated time
 		close(goOn)
 		synctest.Wait()
 		saved, err = j.Load(context.Background(), key)

@@ -154,12 +154,11 @@ func registered(t *testing.T, j *faulty, n names) (keys []string) {
 		if saved.Epoch == 0 {
 			continue
 		}
-		switch _, err = j.Journal.Acquire(ctx, key, saved.Epoch); {
-		case err == nil:
+		if _, err = j.Journal.Acquire(ctx, key, saved.Epoch); err == nil {
 			keys = append(keys, key)
-		default:
-			require.ErrorIs(t, err, query.ErrFenced)
+			continue
 		}
+		require.ErrorIs(t, err, query.ErrFenced)
 	}
 	return keys
 }
