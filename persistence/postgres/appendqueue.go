@@ -114,12 +114,15 @@ func (q *appendQueue) prepare() (ctx context.Context, cancel context.CancelFunc,
 	return ctx, cancel, q.waiting[len(q.waiting)-1].arrival, true
 }
 
-// take returns what the worker that has got a connection appends: either events, one of each id, or records. Calls that do
-// not go together with the first one, or with those under way, wait for a later transaction. There may be nothing left.
-func (q *appendQueue) take() []*appendCall {
+// take returns what the worker that has got a connection, with ctx, appends: either events, one of each id, or records. Calls
+// that do not go together with the first one, or with those under way, wait for a later transaction. There may be nothing left.
+func (q *appendQueue) take(ctx context.Context) []*appendCall {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.connecting, q.giveUp = false, nil
+	if ctx.Err() != nil {
+		return nil // whoever waits now has come after those who gave up, and is to have a context of his own
+	}
 	if len(q.waiting) == 0 || q.groups > 0 && q.waiting[0].records {
 		return nil
 	}

@@ -23,10 +23,27 @@ func recordsOf(ids ...string) *appendCall {
 // begin prepares for a transaction and takes its calls.
 func (q *appendQueue) begin(t *testing.T) []*appendCall {
 	t.Helper()
-	_, cancel, _, more := q.prepare()
+	ctx, cancel, _, more := q.prepare()
 	require.True(t, more)
 	defer cancel()
-	return q.take()
+	return q.take(ctx)
+}
+
+// Who comes after the last one of those has left for whom a connection was waited for has no part in the end of that wait, even if there
+// is a connection all the same.
+func TestWhoComesAfterAllHaveLeftHasAContextOfHisOwn(t *testing.T) {
+	var q appendQueue
+	first := recordsOf("a")
+	require.True(t, q.add(first))
+	ended, cancel, _, more := q.prepare()
+	require.True(t, more)
+	defer cancel()
+	q.drop(first)
+	require.False(t, q.add(recordsOf("b")))
+	require.Error(t, ended.Err())
+	require.Empty(t, q.take(ended))
+	require.True(t, q.done(nil), "the worker goes on")
+	require.Len(t, q.begin(t), 1)
 }
 
 func TestTheNextTransactionIsAsLarge(t *testing.T) {
@@ -149,7 +166,7 @@ func TestNoCallIsLeftBehind(t *testing.T) {
 					continue
 				}
 				cancel()
-				if group := q.take(); len(group) > 0 {
+				if group := q.take(t.Context()); len(group) > 0 {
 					underWay = append(underWay, group)
 				} else {
 					turn(q.done(nil))

@@ -96,7 +96,7 @@ func (j *Journal) commitGroup() (again bool) {
 	taken := false
 	outcome, err := j.tryGroup(ctx, func() []*appendCall {
 		taken = true
-		group = j.appends.take()
+		group = j.appends.take(ctx)
 		return group
 	})
 	switch {
