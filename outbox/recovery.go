@@ -82,7 +82,7 @@ func (o *outbox) recoverFrom(ctx context.Context, held int64, a *acquired) error
 			if err != nil {
 				return err
 			}
-			return o.examine(ctx, saved, a)
+			return o.examineStored(ctx, saved, a)
 		})
 		if errors.Is(err, ErrJournalChanged) || final(err) {
 			return err
@@ -92,7 +92,7 @@ func (o *outbox) recoverFrom(ctx context.Context, held int64, a *acquired) error
 	if err != nil {
 		return err
 	}
-	if err = o.examine(ctx, a.saved, a); err == nil {
+	if err = o.examineStored(ctx, a.saved, a); err == nil {
 		err = lost
 	}
 	switch {
@@ -144,6 +144,23 @@ func (o *outbox) setBack(ctx context.Context, epoch int64) error {
 	return nil
 }
 
+// examineStored is examine for offsets that somebody may replace meanwhile: an owner that is at work, or a late save of this
+// life. Then the journal may be trimmed by what is stored now, and what it does not have tells nothing.
+func (o *outbox) examineStored(ctx context.Context, saved query.Saved, a *acquired) error {
+	err := o.examine(ctx, saved, a)
+	if !errors.Is(err, ErrJournalChanged) {
+		return err
+	}
+	now, loadErr := o.snapshots.Load(ctx, o.key())
+	switch {
+	case loadErr != nil:
+		return loadErr
+	case now.Index != saved.Index:
+		return fmt.Errorf("the offsets were replaced while the journal was compared with them: %v", err) //nolint:errorlint // it may be the right one
+	}
+	return err
+}
+
 // examine decodes what is stored, or what this life has tried to store since, and compares the journal with it, and with
 // what was seen before a suspension.
 func (o *outbox) examine(ctx context.Context, saved query.Saved, a *acquired) (err error) {
@@ -166,10 +183,10 @@ func (o *outbox) examine(ctx context.Context, saved query.Saved, a *acquired) (e
 	a.identity, a.head = head.Identity, head.Offset
 	stored := a.recovered.snapshot
 	if saved.Index > 0 {
-		err = o.checkHistory(ctx, head, history{a.recovered.identity, stored.Watermark, stored.Anchor})
+		err = o.checkHistory(ctx, head, history{a.recovered.identity, stored.Watermark, stored.Anchor}, anchorStays)
 	}
 	if err == nil && a.seen != nil {
-		err = o.checkHistory(ctx, head, *a.seen)
+		err = o.checkHistory(ctx, head, *a.seen, anchorMayGo)
 	}
 	if err == nil && saved.Index == 0 {
 		a.recovered.snapshot.Watermark, a.base, err = o.settings.start.offset(ctx, o.journal, head)
@@ -184,27 +201,47 @@ type history struct {
 	anchor   ledger.Pointer
 }
 
+// stays says whether the journal keeps an event.
+type stays bool
+
+const (
+	anchorStays stays = true  // a stored snapshot names it
+	anchorMayGo stays = false // a later snapshot may have been stored, by which the journal is trimmed
+)
+
 // checkHistory compares the journal with what is known of it.
-func (o *outbox) checkHistory(ctx context.Context, head query.Head, h history) error {
+func (o *outbox) checkHistory(ctx context.Context, head query.Head, h history, anchor stays) error {
 	switch {
 	case head.Identity != h.identity:
 		return fmt.Errorf("%w: it is journal %q, the offsets belong to %q", ErrJournalChanged, head.Identity, h.identity)
 	case head.Offset < h.read:
 		return fmt.Errorf("%w: it ends at offset %d, the offsets have come to %d: it was restored from an older copy, or lost its tail",
 			ErrJournalChanged, head.Offset, h.read)
-	case h.anchor == ledger.Pointer{}:
+	}
+	return o.checkEvent(ctx, h.anchor, anchor)
+}
+
+// checkEvent looks for an event that was there. Unless it stays, it may have been removed since, but not replaced, nor may its
+// id end before it.
+func (o *outbox) checkEvent(ctx context.Context, p ledger.Pointer, s stays) error {
+	if p == (ledger.Pointer{}) {
 		return nil
 	}
-	anchor := h.anchor
-	events, _, err := o.journal.EventsByPersistenceID(ctx, anchor.PersistenceID, anchor.SequenceNumber, query.Limits{Events: 1})
+	events, _, err := o.journal.EventsByPersistenceID(ctx, p.PersistenceID, p.SequenceNumber, query.Limits{Events: 1})
 	if err != nil {
-		return fmt.Errorf("read event %s/%d, which the offsets refer to: %w", anchor.PersistenceID, anchor.SequenceNumber, err)
+		return fmt.Errorf("read event %s/%d, which the offsets refer to: %w", p.PersistenceID, p.SequenceNumber, err)
 	}
-	if len(events) == 0 || events[0].SequenceNumber != anchor.SequenceNumber || events[0].UID != anchor.UID {
-		return fmt.Errorf("%w: event %s/%d at offset %d is not the one that was published: the journal was restored from an older copy and written again",
-			ErrJournalChanged, anchor.PersistenceID, anchor.SequenceNumber, anchor.Offset)
+	there := len(events) > 0 && events[0].SequenceNumber == p.SequenceNumber
+	switch {
+	case there && events[0].UID == p.UID:
+		return nil
+	case !there && s == anchorMayGo:
+		if last, err := o.journal.LastSequenceNumber(ctx, p.PersistenceID); err != nil || last >= p.SequenceNumber {
+			return err
+		}
 	}
-	return nil
+	return fmt.Errorf("%w: event %s/%d at offset %d is not the one that was there: the journal was restored from an older copy and written again",
+		ErrJournalChanged, p.PersistenceID, p.SequenceNumber, p.Offset)
 }
 
 // final reports whether an error cannot be healed by trying again.
@@ -276,27 +313,6 @@ func (o *outbox) notAcquired(c actor.Context, a acquired) {
 	}
 }
 
-// checkOlder looks for an event that was there at the last look. It may have been removed since, but not replaced, nor may
-// its id end before it.
-func (o *outbox) checkOlder(ctx context.Context, anchor ledger.Pointer) error {
-	if anchor == (ledger.Pointer{}) {
-		return nil
-	}
-	events, _, err := o.journal.EventsByPersistenceID(ctx, anchor.PersistenceID, anchor.SequenceNumber, query.Limits{Events: 1})
-	if err != nil {
-		return err
-	}
-	if len(events) > 0 && events[0].SequenceNumber == anchor.SequenceNumber {
-		if events[0].UID == anchor.UID {
-			return nil
-		}
-	} else if last, err := o.journal.LastSequenceNumber(ctx, anchor.PersistenceID); err != nil || last >= anchor.SequenceNumber {
-		return err
-	}
-	return fmt.Errorf("%w: event %s/%d at offset %d was there, and is not any more: the journal was restored from an older copy and written again",
-		ErrJournalChanged, anchor.PersistenceID, anchor.SequenceNumber, anchor.Offset)
-}
-
 // history is what this instance knows of the journal.
 func (o *outbox) history() history {
 	return history{o.identity, o.ledger.Position(), o.ledger.Anchor()}
@@ -340,12 +356,12 @@ func (o *outbox) lookAround(c actor.Context) {
 		if err != nil {
 			return err
 		}
-		if err := o.checkHistory(ctx, head, found.seen); err != nil {
+		if err := o.checkHistory(ctx, head, found.seen, anchorMayGo); err != nil {
 			return err
 		}
 		// What was read since the last look may be of another history already.
 		if verified.anchor != found.seen.anchor {
-			if err := o.checkOlder(ctx, verified.anchor); err != nil {
+			if err := o.checkEvent(ctx, verified.anchor, anchorMayGo); err != nil {
 				return err
 			}
 		}

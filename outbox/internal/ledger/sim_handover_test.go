@@ -102,7 +102,7 @@ type handover struct {
 	store   *fencedStore
 	owners  []*owner // all there ever were
 	// givenUp are the events that some stored snapshot has had as parked or skipped.
-	givenUp   map[*simEvent]bool
+	givenUp  map[*simEvent]bool
 	healed   bool
 	healedAt time.Duration // since then the store answers soon; what was late may still come
 }
