@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -194,56 +193,6 @@ func (o *outbox) examine(ctx context.Context, saved query.Saved, a *acquired) (e
 	return err
 }
 
-// history is what is known of a journal: its identity, how far it was read, and an event that it had.
-type history struct {
-	identity string
-	read     query.Offset
-	anchor   ledger.Pointer
-}
-
-// stays says whether the journal keeps an event.
-type stays bool
-
-const (
-	anchorStays stays = true  // a stored snapshot names it
-	anchorMayGo stays = false // a later snapshot may have been stored, by which the journal is trimmed
-)
-
-// checkHistory compares the journal with what is known of it.
-func (o *outbox) checkHistory(ctx context.Context, head query.Head, h history, anchor stays) error {
-	switch {
-	case head.Identity != h.identity:
-		return fmt.Errorf("%w: it is journal %q, the offsets belong to %q", ErrJournalChanged, head.Identity, h.identity)
-	case head.Offset < h.read:
-		return fmt.Errorf("%w: it ends at offset %d, the offsets have come to %d: it was restored from an older copy, or lost its tail",
-			ErrJournalChanged, head.Offset, h.read)
-	}
-	return o.checkEvent(ctx, h.anchor, anchor)
-}
-
-// checkEvent looks for an event that was there. Unless it stays, it may have been removed since, but not replaced, nor may its
-// id end before it.
-func (o *outbox) checkEvent(ctx context.Context, p ledger.Pointer, s stays) error {
-	if p == (ledger.Pointer{}) {
-		return nil
-	}
-	events, _, err := o.journal.EventsByPersistenceID(ctx, p.PersistenceID, p.SequenceNumber, query.Limits{Events: 1})
-	if err != nil {
-		return fmt.Errorf("read event %s/%d, which the offsets refer to: %w", p.PersistenceID, p.SequenceNumber, err)
-	}
-	there := len(events) > 0 && events[0].SequenceNumber == p.SequenceNumber
-	switch {
-	case there && events[0].UID == p.UID:
-		return nil
-	case !there && s == anchorMayGo:
-		if last, err := o.journal.LastSequenceNumber(ctx, p.PersistenceID); err != nil || last >= p.SequenceNumber {
-			return err
-		}
-	}
-	return fmt.Errorf("%w: event %s/%d at offset %d is not the one that was there: the journal was restored from an older copy and written again",
-		ErrJournalChanged, p.PersistenceID, p.SequenceNumber, p.Offset)
-}
-
 // final reports whether an error cannot be healed by trying again.
 func final(err error) bool {
 	return errors.Is(err, ErrFenced) || errors.Is(err, ErrCorruptSnapshot) || errors.Is(err, ErrNewerSnapshot) || errors.Is(err, ErrSharded) ||
@@ -311,99 +260,4 @@ func (o *outbox) notAcquired(c actor.Context, a acquired) {
 		o.log.Warn("cannot recover the offsets yet", slog.Any("error", a.err), slog.Duration("retry_in", wait))
 		o.later(c, wait, retry{o.incarnation})
 	}
-}
-
-// history is what this instance knows of the journal.
-func (o *outbox) history() history {
-	return history{o.identity, o.ledger.Position(), o.ledger.Anchor()}
-}
-
-// ownership is when we look next whether the epoch is ours and the journal is the same.
-type ownership struct {
-	epoch  int64
-	lookAt time.Time
-	looks  uint64 // that this instance has begun
-}
-
-// looked is the answer to a look at the store and the journal.
-type looked struct {
-	incarnation uint64
-	look        uint64 // its number
-	epoch       int64
-	seen        history // before the look
-	err         error   // of the store or the journal, or ErrJournalChanged
-}
-
-// ownerLook is how often an owner looks whether it is still the owner, and the journal still the one that it knows.
-const ownerLook = 5 * time.Second
-
-func (o *outbox) lookAround(c actor.Context) {
-	if o.ledger == nil || o.stopping || o.now().Before(o.owner.lookAt) {
-		return
-	}
-	o.owner.lookAt = o.now().Add(o.settings.ledger.ReadTimeout + ownerLook) // if this one is never answered
-	o.owner.looks++
-	root, self := c.ActorSystem().Root, c.Self()
-	found := looked{incarnation: o.incarnation, look: o.owner.looks, seen: o.history()}
-	verified := o.verified
-	o.background.run(o.settings.ledger.ReadTimeout, func(ctx context.Context) error {
-		saved, err := o.snapshots.Load(ctx, o.key())
-		if err != nil {
-			return err
-		}
-		found.epoch = saved.Epoch
-		head, err := o.journal.Head(ctx)
-		if err != nil {
-			return err
-		}
-		if err := o.checkHistory(ctx, head, found.seen, anchorMayGo); err != nil {
-			return err
-		}
-		// What was read since the last look may be of another history already.
-		if verified.anchor != found.seen.anchor {
-			if err := o.checkEvent(ctx, verified.anchor, anchorMayGo); err != nil {
-				return err
-			}
-		}
-		root.Send(self, found)
-		return nil
-	}, func(err error) {
-		found.err = err
-		root.Send(self, found)
-	})
-}
-
-func (o *outbox) looked(c actor.Context, l looked) {
-	latest := l.look == o.owner.looks
-	if latest {
-		o.owner.lookAt = o.now().Add(ownerLook)
-	}
-	switch {
-	case l.epoch > o.owner.epoch:
-		o.step(c, ledger.Fenced{})
-	case !latest: // a later look tells more, and no epoch comes back
-	case errors.Is(l.err, ErrJournalChanged):
-		o.changed(c, o.lastVerified(), l.err)
-	case l.err != nil:
-		o.log.Warn("cannot look whether another owner has taken over, or the journal has changed", slog.Any("error", l.err))
-	case l.epoch < o.owner.epoch:
-		o.changed(c, o.lastVerified(), fmt.Errorf("%w: epoch %d was given to this outbox, and the store of its offsets knows only %d", ErrJournalChanged, o.owner.epoch, l.epoch))
-	default:
-		o.verified = l.seen
-	}
-}
-
-// lastVerified is what is known to be of the journal as it was.
-func (o *outbox) lastVerified() history {
-	if now := o.history(); now.anchor == o.verified.anchor {
-		return now // it has read on, and nothing of that is in doubt but its end
-	}
-	return o.verified
-}
-
-// changed begins anew, to wait for the right journal if it is still another one than was known.
-func (o *outbox) changed(c actor.Context, known history, err error) {
-	known.read = max(known.read, o.ledger.Position())
-	o.suspend(c, 0, err)
-	o.seen = &known // it may be more than the stored offsets tell
 }
