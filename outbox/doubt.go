@@ -73,13 +73,13 @@ func (o *outbox) compare(ctx context.Context, known history, last ledger.Pointer
 	if err != nil {
 		return err
 	}
-	if err := o.checkHistory(ctx, head, known); err != nil {
+	if err := o.checkHistory(ctx, head, known, anchorMayGo); err != nil {
 		return err
 	}
 	if last == known.anchor {
 		return nil
 	}
-	return o.checkOlder(ctx, last)
+	return o.checkEvent(ctx, last, anchorMayGo)
 }
 
 // believe hands a page to the ledger.

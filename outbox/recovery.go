@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -82,7 +81,7 @@ func (o *outbox) recoverFrom(ctx context.Context, held int64, a *acquired) error
 			if err != nil {
 				return err
 			}
-			return o.examine(ctx, saved, a)
+			return o.examineStored(ctx, saved, a)
 		})
 		if errors.Is(err, ErrJournalChanged) || final(err) {
 			return err
@@ -92,7 +91,7 @@ func (o *outbox) recoverFrom(ctx context.Context, held int64, a *acquired) error
 	if err != nil {
 		return err
 	}
-	if err = o.examine(ctx, a.saved, a); err == nil {
+	if err = o.examineStored(ctx, a.saved, a); err == nil {
 		err = lost
 	}
 	switch {
@@ -144,6 +143,23 @@ func (o *outbox) setBack(ctx context.Context, epoch int64) error {
 	return nil
 }
 
+// examineStored is examine for offsets that somebody may replace meanwhile: an owner that is at work, or a late save of this
+// life. Then the journal may be trimmed by what is stored now, and what it does not have tells nothing.
+func (o *outbox) examineStored(ctx context.Context, saved query.Saved, a *acquired) error {
+	err := o.examine(ctx, saved, a)
+	if !errors.Is(err, ErrJournalChanged) {
+		return err
+	}
+	now, loadErr := o.snapshots.Load(ctx, o.key())
+	switch {
+	case loadErr != nil:
+		return loadErr
+	case now.Index != saved.Index:
+		return fmt.Errorf("the offsets were replaced while the journal was compared with them: %v", err) //nolint:errorlint // it may be the right one
+	}
+	return err
+}
+
 // examine decodes what is stored, or what this life has tried to store since, and compares the journal with it, and with
 // what was seen before a suspension.
 func (o *outbox) examine(ctx context.Context, saved query.Saved, a *acquired) (err error) {
@@ -166,45 +182,15 @@ func (o *outbox) examine(ctx context.Context, saved query.Saved, a *acquired) (e
 	a.identity, a.head = head.Identity, head.Offset
 	stored := a.recovered.snapshot
 	if saved.Index > 0 {
-		err = o.checkHistory(ctx, head, history{a.recovered.identity, stored.Watermark, stored.Anchor})
+		err = o.checkHistory(ctx, head, history{a.recovered.identity, stored.Watermark, stored.Anchor}, anchorStays)
 	}
 	if err == nil && a.seen != nil {
-		err = o.checkHistory(ctx, head, *a.seen)
+		err = o.checkHistory(ctx, head, *a.seen, anchorMayGo)
 	}
 	if err == nil && saved.Index == 0 {
 		a.recovered.snapshot.Watermark, a.base, err = o.settings.start.offset(ctx, o.journal, head)
 	}
 	return err
-}
-
-// history is what is known of a journal: its identity, how far it was read, and an event that it had.
-type history struct {
-	identity string
-	read     query.Offset
-	anchor   ledger.Pointer
-}
-
-// checkHistory compares the journal with what is known of it.
-func (o *outbox) checkHistory(ctx context.Context, head query.Head, h history) error {
-	switch {
-	case head.Identity != h.identity:
-		return fmt.Errorf("%w: it is journal %q, the offsets belong to %q", ErrJournalChanged, head.Identity, h.identity)
-	case head.Offset < h.read:
-		return fmt.Errorf("%w: it ends at offset %d, the offsets have come to %d: it was restored from an older copy, or lost its tail",
-			ErrJournalChanged, head.Offset, h.read)
-	case h.anchor == ledger.Pointer{}:
-		return nil
-	}
-	anchor := h.anchor
-	events, _, err := o.journal.EventsByPersistenceID(ctx, anchor.PersistenceID, anchor.SequenceNumber, query.Limits{Events: 1})
-	if err != nil {
-		return fmt.Errorf("read event %s/%d, which the offsets refer to: %w", anchor.PersistenceID, anchor.SequenceNumber, err)
-	}
-	if len(events) == 0 || events[0].SequenceNumber != anchor.SequenceNumber || events[0].UID != anchor.UID {
-		return fmt.Errorf("%w: event %s/%d at offset %d is not the one that was published: the journal was restored from an older copy and written again",
-			ErrJournalChanged, anchor.PersistenceID, anchor.SequenceNumber, anchor.Offset)
-	}
-	return nil
 }
 
 // final reports whether an error cannot be healed by trying again.
@@ -274,120 +260,4 @@ func (o *outbox) notAcquired(c actor.Context, a acquired) {
 		o.log.Warn("cannot recover the offsets yet", slog.Any("error", a.err), slog.Duration("retry_in", wait))
 		o.later(c, wait, retry{o.incarnation})
 	}
-}
-
-// checkOlder looks for an event that was there at the last look. It may have been removed since, but not replaced, nor may
-// its id end before it.
-func (o *outbox) checkOlder(ctx context.Context, anchor ledger.Pointer) error {
-	if anchor == (ledger.Pointer{}) {
-		return nil
-	}
-	events, _, err := o.journal.EventsByPersistenceID(ctx, anchor.PersistenceID, anchor.SequenceNumber, query.Limits{Events: 1})
-	if err != nil {
-		return err
-	}
-	if len(events) > 0 && events[0].SequenceNumber == anchor.SequenceNumber {
-		if events[0].UID == anchor.UID {
-			return nil
-		}
-	} else if last, err := o.journal.LastSequenceNumber(ctx, anchor.PersistenceID); err != nil || last >= anchor.SequenceNumber {
-		return err
-	}
-	return fmt.Errorf("%w: event %s/%d at offset %d was there, and is not any more: the journal was restored from an older copy and written again",
-		ErrJournalChanged, anchor.PersistenceID, anchor.SequenceNumber, anchor.Offset)
-}
-
-// history is what this instance knows of the journal.
-func (o *outbox) history() history {
-	return history{o.identity, o.ledger.Position(), o.ledger.Anchor()}
-}
-
-// ownership is when we look next whether the epoch is ours and the journal is the same.
-type ownership struct {
-	epoch  int64
-	lookAt time.Time
-	looks  uint64 // that this instance has begun
-}
-
-// looked is the answer to a look at the store and the journal.
-type looked struct {
-	incarnation uint64
-	look        uint64 // its number
-	epoch       int64
-	seen        history // before the look
-	err         error   // of the store or the journal, or ErrJournalChanged
-}
-
-// ownerLook is how often an owner looks whether it is still the owner, and the journal still the one that it knows.
-const ownerLook = 5 * time.Second
-
-func (o *outbox) lookAround(c actor.Context) {
-	if o.ledger == nil || o.stopping || o.now().Before(o.owner.lookAt) {
-		return
-	}
-	o.owner.lookAt = o.now().Add(o.settings.ledger.ReadTimeout + ownerLook) // if this one is never answered
-	o.owner.looks++
-	root, self := c.ActorSystem().Root, c.Self()
-	found := looked{incarnation: o.incarnation, look: o.owner.looks, seen: o.history()}
-	verified := o.verified
-	o.background.run(o.settings.ledger.ReadTimeout, func(ctx context.Context) error {
-		saved, err := o.snapshots.Load(ctx, o.key())
-		if err != nil {
-			return err
-		}
-		found.epoch = saved.Epoch
-		head, err := o.journal.Head(ctx)
-		if err != nil {
-			return err
-		}
-		if err := o.checkHistory(ctx, head, found.seen); err != nil {
-			return err
-		}
-		// What was read since the last look may be of another history already.
-		if verified.anchor != found.seen.anchor {
-			if err := o.checkOlder(ctx, verified.anchor); err != nil {
-				return err
-			}
-		}
-		root.Send(self, found)
-		return nil
-	}, func(err error) {
-		found.err = err
-		root.Send(self, found)
-	})
-}
-
-func (o *outbox) looked(c actor.Context, l looked) {
-	latest := l.look == o.owner.looks
-	if latest {
-		o.owner.lookAt = o.now().Add(ownerLook)
-	}
-	switch {
-	case l.epoch > o.owner.epoch:
-		o.step(c, ledger.Fenced{})
-	case !latest: // a later look tells more, and no epoch comes back
-	case errors.Is(l.err, ErrJournalChanged):
-		o.changed(c, o.lastVerified(), l.err)
-	case l.err != nil:
-		o.log.Warn("cannot look whether another owner has taken over, or the journal has changed", slog.Any("error", l.err))
-	case l.epoch < o.owner.epoch:
-		o.changed(c, o.lastVerified(), fmt.Errorf("%w: epoch %d was given to this outbox, and the store of its offsets knows only %d", ErrJournalChanged, o.owner.epoch, l.epoch))
-	default:
-		o.verified = l.seen
-	}
-}
-
-// lastVerified is what is known to be of the journal as it was.
-func (o *outbox) lastVerified() history {
-	if now := o.history(); now.anchor == o.verified.anchor {
-		return now // it has read on, and nothing of that is in doubt but its end
-	}
-	return o.verified
-}
-
-// changed begins anew, to wait for the right journal if it is still another one than was known.
-func (o *outbox) changed(c actor.Context, known history, err error) {
-	known.read = max(known.read, o.ledger.Position())
-	o.suspend(c, 0, err)
-	o.seen = &known // it may be more than the stored offsets tell
 }

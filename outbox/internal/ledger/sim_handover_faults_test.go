@@ -63,7 +63,6 @@ const (
 	statTakenOver
 	statProved
 	statAcquireFailed
-	statBlocked
 	statReplacedBeforeBegin
 	statFencedByItself
 	statFencedForNobody
@@ -100,7 +99,7 @@ const (
 )
 
 var handoverStatisticNames = [...]string{
-	"events", "taken over", "epoch proved", "acquire failed", "blocked for a while", "replaced before it began",
+	"events", "taken over", "epoch proved", "acquire failed", "replaced before it began",
 	"fenced by its own late Acquire", "fenced by a late Acquire for nobody", "suspended", "cut off", "just at a request", "restart", "kill",
 	"stop", "drain", "drained", "last save", "trimmed", "missing", "parked", "answer late", "save fenced", "save stale",
 	"save undecided", "looked and saved", "looked and not saved", "looked and fenced", "learned by a save",

@@ -133,7 +133,7 @@ func (o *owner) acquire() {
 				if h.rules.broken == readsBeforeTaking && call.held == 0 {
 					r.view, r.index = seen.view, seen.index
 				}
-				o.acquired(call, r, o.examine(r))
+				o.examineStored(r, deadline, func(err error) { o.acquired(call, r, err) })
 			})
 	}
 	if call.held != 0 {
@@ -141,16 +141,39 @@ func (o *owner) acquire() {
 		return
 	}
 	o.call("first look", deadline, h.store.load, func(r storeReply) {
-		if err := o.examine(r); err != nil && (r.err != nil || errors.Is(err, errChanged)) {
-			o.acquired(call, storeReply{}, err)
-			return
-		}
-		if h.rules.acquire == acquireFrom && h.now > deadline {
-			return // it is too late to go on
-		}
-		take(r)
+		o.examineStored(r, deadline, func(err error) {
+			if err != nil && (r.err != nil || errors.Is(err, errChanged)) {
+				o.acquired(call, storeReply{}, err)
+				return
+			}
+			if h.rules.acquire == acquireFrom && h.now > deadline {
+				return // it is too late to go on
+			}
+			take(r)
+		})
 	})
 }
+
+// examineStored is outbox.examineStored.
+func (o *owner) examineStored(r storeReply, deadline time.Duration, then func(error)) {
+	err := o.examine(r)
+	if !errors.Is(err, errChanged) {
+		then(err)
+		return
+	}
+	o.call("look whether the offsets were replaced", deadline, o.h.store.load, func(now storeReply) {
+		switch {
+		case now.err != nil:
+			err = now.err
+		case now.index != r.index:
+			err = errReplaced
+		}
+		then(err)
+	})
+}
+
+// errReplaced says that another snapshot is stored than the one that was examined.
+var errReplaced = errors.New("the offsets were replaced while the journal was compared with them")
 
 // errChanged says that the journal no longer has the event at the watermark: here, because it belongs to an older snapshot
 // than the stored one.
@@ -189,8 +212,7 @@ func (o *owner) acquired(call *acquireCall, r storeReply, err error) {
 		o.learn()
 		o.stop()
 	case errors.Is(err, errChanged):
-		h.stats[statBlocked]++
-		o.later(ownerLook, o.acquire)
+		h.failf("%v waits for another journal, and this is the right one", o)
 	default:
 		h.stats[statAcquireFailed]++
 		o.attempts++

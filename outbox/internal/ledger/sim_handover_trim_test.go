@@ -26,6 +26,6 @@ func TestALateSaveIsTrimmedBy(t *testing.T) {
 	seed, err := failed(handoverRules{trimsOften: true})
 	require.NoError(t, err, "seed %d", seed)
 	seed, err = failed(handoverRules{trimsOften: true, broken: beginsFromStored})
-	require.ErrorContains(t, err, "long enough to come to rest", "without the rule it is found")
+	require.ErrorContains(t, err, "waits for another journal", "without the rule it is found")
 	t.Logf("seed %d: %v", seed, err)
 }
