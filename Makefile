@@ -63,7 +63,7 @@ test: ## run the tests of every module
 
 .PHONY: race
 race: ## the same with the race detector, in random order
-	$(call in-each,$(code_modules),go test -race -shuffle=on -timeout=20m ./...)
+	$(call in-each,$(code_modules),go test -race -shuffle=on -timeout=45m ./...)
 
 .PHONY: bench
 bench: ## measure against the bars in docs/benchmarks.md (BENCH=<pattern>, SCALE=0.1, CHECK=1 fails at a miss)
