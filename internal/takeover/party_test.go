@@ -117,12 +117,19 @@ func newPartyAt(t *testing.T, place string, seats []seat) *party {
 	return p
 }
 
+// freePort is one of those that no program is given without asking for it, as it has to stay free until a member listens.
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer func() { require.NoError(t, l.Close()) }()
-	return l.Addr().(*net.TCPAddr).Port
+	for range 100 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 12_000+mathrand.IntN(20_000)))
+		if err != nil {
+			continue
+		}
+		require.NoError(t, l.Close())
+		return l.Addr().(*net.TCPAddr).Port
+	}
+	require.FailNow(t, "there is no free port")
+	return 0
 }
 
 // jobAt is that of a member at a seat.

@@ -60,7 +60,7 @@ func measure(t *testing.T, place string, events, members int) speed {
 	}
 	fill(t, place, events)
 	began := published(t, all, events/5)
-	ended := published(t, all, max(events*4/5, int(began.count)+events/10)) // slow to write, it may have begun late
+	ended := published(t, all, min(events, max(events*4/5, int(began.count)+events/10))) // slow to write, it may have begun late
 	published(t, all, events)
 	count := int64(0)
 	for _, m := range all {

@@ -186,7 +186,7 @@ func (j *Journal) insertEvents(ctx context.Context, conn *pgx.Conn, c columns) (
 	args := []any{c.keys, c.ids, c.sequences, c.slices, c.uids, c.types, c.contentTypes, c.tags, c.metadata, c.data}
 	if j.batches {
 		ids, err := j.insertInBatch(ctx, conn, args)
-		if sqlState(err) != uniqueViolation {
+		if sqlState(err) != uniqueViolation || isOffsetTaken(err) {
 			return ids, err
 		}
 		// Somebody was faster. Nothing was inserted.
