@@ -31,15 +31,12 @@ func capAt(j query.Journal, end query.Offset) query.Journal {
 
 // Events implements query.Journal.
 func (c capped) Events(ctx context.Context, after query.Offset, filter query.Filter, limits query.Limits) (query.Page, error) {
-	if after >= c.end {
-		return query.Page{Next: after}, nil
-	}
-	page, err := c.Journal.Events(ctx, after, filter, limits)
+	page, err := c.Journal.Events(ctx, after, filter, limits) // behind the end, too: it says which server answers
 	if err != nil || page.Next < c.end {
 		return page, err
 	}
 	page.Events = c.cut(page.Events)
-	page.Next, page.More = c.end, false
+	page.Next, page.More = max(after, c.end), false
 	return page, nil
 }
 

@@ -27,7 +27,8 @@ type Client struct {
 }
 
 // NewClient returns a client for the outbox of this name, which has so many shards. The cluster must have started, as a member
-// or as a client. An invalid argument is an *outbox.OptionError.
+// or as a client. An invalid argument is an *outbox.OptionError. That it is the number that the members have is seen when they are
+// asked: all methods return ErrLayout if it is not.
 func NewClient(c *cluster.Cluster, name string, shards int) (*Client, error) {
 	n := names{name, shards}
 	if err := n.check(); err != nil {
@@ -45,7 +46,7 @@ type Answer struct {
 	Number int
 	// Shard is what it said; nil if it did not answer.
 	Shard *outboxv1.Shard
-	// Err is why it did not answer; it wraps ErrNoShard.
+	// Err is why it did not answer, and wraps ErrNoShard; or it wraps ErrLayout, if it is one of another number of shards.
 	Err error
 }
 
@@ -72,9 +73,19 @@ func (c *Client) ask(ctx context.Context, number int) (*outboxv1.Shard, error) {
 		return nil, err
 	}
 	if shard, ok := answer.(*outboxv1.Shard); ok {
+		if int(shard.GetShards()) != c.names.shards {
+			return shard, c.otherNumber(shard.GetShards(), number)
+		}
 		return shard, nil
 	}
 	return nil, fmt.Errorf("%w: %s answered with a %T", ErrNoShard, c.names.identity(number), answer)
+}
+
+// otherNumber is the error of a shard of which its member says that it is one of so many. What such a client asks of all shards
+// would be done by some, and what it asks for an id by the wrong one.
+func (c *Client) otherNumber(shards int32, number int) error {
+	return fmt.Errorf("%w: this client is for %d shards of outbox %q, the member that runs %s is configured for %d",
+		ErrLayout, c.names.shards, c.names.name, c.names.identity(number), shards)
 }
 
 // request asks a shard's actor, again and again until it answers or ctx ends.
@@ -111,7 +122,7 @@ func (c *Client) request(ctx context.Context, number int, message proto.Message)
 	}
 }
 
-// ShardOf returns the number of the shard that publishes the events of a persistence id.
+// ShardOf returns the number of the shard that publishes the events of a persistence id, for [Client.Shard].
 func (c *Client) ShardOf(persistenceID string) int { return c.names.of(persistenceID) }
 
 // Shard returns a client for the outbox of one shard as it runs now, for what is asked of one at a time: rewind, accept a
@@ -122,7 +133,7 @@ func (c *Client) Shard(ctx context.Context, number int) (*outbox.Client, error) 
 	if number < 0 || number >= c.names.shards {
 		return nil, fmt.Errorf("%w: there is no shard %d of %d", ErrNoShard, number, c.names.shards)
 	}
-	answer, err := c.request(ctx, number, &outboxv1.PingShard{})
+	answer, err := c.request(ctx, number, &outboxv1.PingShard{Wanted: true})
 	if err != nil {
 		return nil, err
 	}
@@ -130,6 +141,8 @@ func (c *Client) Shard(ctx context.Context, number int) (*outbox.Client, error) 
 	switch {
 	case !ok:
 		return nil, fmt.Errorf("%w: %s answered with a %T", ErrNoShard, c.names.identity(number), answer)
+	case int(pong.GetShards()) != c.names.shards:
+		return nil, c.otherNumber(pong.GetShards(), number)
 	case pong.GetOutboxId() == "":
 		return nil, fmt.Errorf("%w: shard %s does not run: %s", outbox.ErrUnavailable, c.names.identity(number), pong.GetReason())
 	}

@@ -19,12 +19,19 @@ func drain(deadline time.Duration) *outboxv1.Drain {
 }
 
 // pong says where the outbox is. Whoever wants to wait for its answers asks that one: of a command that is passed on while
-// it stops, nobody would hear.
-func (g *grain) pong(c actor.Context) {
+// it stops, nobody would hear. That the outbox is wanted is remembered until it runs here, or its owner does something.
+func (g *grain) pong(c actor.Context, wanted bool) {
 	if c.Sender() == nil {
 		return
 	}
-	m := &outboxv1.PongShard{State: g.state, Reason: g.why(g.state != outboxv1.ShardState_SHARD_STATE_FAILED || g.allowed(c) == nil)}
+	if wanted && g.past != nil {
+		g.past.mu.Lock()
+		if s := g.past.standby; s != nil {
+			s.wanted = true
+		}
+		g.past.mu.Unlock()
+	}
+	m := &outboxv1.PongShard{Shards: int32(g.shards), State: g.state, Reason: g.why(g.state != outboxv1.ShardState_SHARD_STATE_FAILED || g.allowed(c) == nil)}
 	if g.child != nil {
 		m.OutboxAddress, m.OutboxId = c.ActorSystem().Address(), g.child.GetId()
 	}

@@ -34,9 +34,9 @@ type grain struct {
 	reason string
 	since  time.Time
 
-	child     *actor.PID // the outbox, nil if there is none
-	fence     *fence     // of the child
-	spawnedAt time.Time
+	child     *actor.PID                     // the outbox, nil if there is none
+	fence     *fence                         // of the child
+	spawnedAt time.Time                      // when that was last tried
 	ended     atomic.Pointer[outbox.Stopped] // what the child's end was, told by the event stream
 	failures  int                            // of the outbox, in a row
 	stopping  bool
@@ -56,7 +56,7 @@ type (
 	leave struct{ deadline time.Duration }
 )
 
-// settle is how long a shard waits, after the cluster has changed, for word that it is somebody else's now.
+// settleTime is how long a shard waits, after the cluster has changed, for word that it is somebody else's now.
 const settleTime = 500 * time.Millisecond
 
 func (g *grain) Receive(c actor.Context) {
@@ -85,11 +85,11 @@ func (g *grain) Receive(c actor.Context) {
 			g.looked(c, m)
 		}
 	case topologyChanged:
-		g.topologyChanged(c)
+		g.heedTopology(c)
 	case leave:
 		g.leave(c, m.deadline)
 	case *outboxv1.PingShard:
-		g.pong(c)
+		g.pong(c, m.GetWanted())
 	case *outboxv1.GetShard:
 		g.tell(c)
 	case *outboxv1.GetStatus, *outboxv1.Flush, *outboxv1.WaitPublished, *outboxv1.Drain, *outboxv1.Skip, *outboxv1.Retry,
@@ -160,6 +160,7 @@ func (g *grain) run(c actor.Context) {
 	g.past.children++
 	child := g.past.children
 	g.past.mu.Unlock()
+	g.spawnedAt = time.Now()
 	g.fence = &fence{SnapshotStore: g.snapshots, names: g.names, key: g.key(g.number), creating: g.creating}
 	props, err := g.props(g.number, g.journal, g.fence)
 	if err != nil { // New has tried
@@ -174,7 +175,6 @@ func (g *grain) run(c actor.Context) {
 		g.fail(c, fmt.Errorf("spawn the outbox: %w", err))
 		return
 	}
-	g.spawnedAt = time.Now()
 	g.become(outboxv1.ShardState_SHARD_STATE_RUNNING, "")
 }
 
@@ -265,9 +265,10 @@ func (g *grain) forget() {
 	}
 }
 
-func (g *grain) topologyChanged(c actor.Context) {
+// heedTopology has a shard that stands by take over soon, if the cluster has changed in a way that is a reason to.
+func (g *grain) heedTopology(c actor.Context) bool {
 	if g.state != outboxv1.ShardState_SHARD_STATE_STANDBY {
-		return
+		return false
 	}
 	g.past.mu.Lock()
 	changed := g.past.standby != nil && g.past.standby.minds(g.topology.Load(), time.Now())
@@ -277,6 +278,7 @@ func (g *grain) topologyChanged(c actor.Context) {
 		g.become(outboxv1.ShardState_SHARD_STATE_STARTING, "the cluster has changed")
 		g.arm(c, settleTime)
 	}
+	return changed
 }
 
 // leave drains the outbox, if there is one.

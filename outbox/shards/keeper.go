@@ -64,7 +64,7 @@ const (
 	// joinWait is how long the keeper waits after others have joined: at a start they come one after another, and each
 	// change moves shards.
 	joinWait = 200 * time.Millisecond
-	// silence is how long a shard may be without an answer before that is told.
+	// silenceTold is how long a shard may be without an answer before that is told.
 	silenceTold = 10 * time.Second
 )
 

@@ -21,7 +21,9 @@ type standby struct {
 	again    bool      // soon after it had taken over: it is not the first time
 	epoch    int64     // of the other owner, 0 before it is known
 	seen     evidence
-	still    time.Time     // since when seen has not changed
+	bare     stretch
+	wanted   bool          // since the owner was fenced, somebody has asked for the outbox
+	still    time.Time     // since when seen has not changed, or there was nothing to do
 	wait     time.Duration // before an owner who leaves work undone counts as dead
 }
 
@@ -30,7 +32,23 @@ type standby struct {
 type evidence struct {
 	epoch, index int64
 	pending      query.Offset // of the first event behind the watermark, 0 if there is none
+	held         int          // ids that wait
 	paused       bool
+}
+
+// work reports whether the owner has something to do. One who is paused has not, but that he is to answer whoever asks.
+func (e evidence) work(wanted bool) bool {
+	if e.paused {
+		return wanted
+	}
+	return e.pending != 0 || e.held != 0
+}
+
+// stretch is a part of the feed that has no event of the shard, behind the watermark of one state of its offsets. A look that
+// ends within a long one is gone on with.
+type stretch struct {
+	epoch, index int64
+	end          query.Offset
 }
 
 // Standing by.
@@ -38,6 +56,10 @@ const (
 	standbyLook = time.Second
 	leastWait   = 10 * time.Second
 	mostWait    = 10 * time.Minute
+
+	// steadyRun is how long an outbox must have run for its end to count as the first again. The wait of an owner's
+	// rival must be less, or two of them that get nothing done would take turns at the shortest wait.
+	steadyRun = 2 * mostWait
 )
 
 // looked is what a look at the store has found.
@@ -46,6 +68,7 @@ type looked struct {
 	layout   error // not the right one
 	released bool
 	seen     evidence
+	bare     stretch
 	err      error // the look did not succeed
 }
 
@@ -54,12 +77,12 @@ func (g *grain) fenced(c actor.Context) {
 	g.fence = nil // it is not ours to release
 	g.past.mu.Lock()
 	wait, now := g.past.wait, time.Now()
-	again := wait != 0 && now.Sub(g.spawnedAt) <= mostWait
+	again := wait != 0 && now.Sub(g.spawnedAt) <= steadyRun
 	if !again {
 		wait = leastWait
 	}
 	g.past.wait = min(2*wait, mostWait)
-	standing := &standby{topology: g.topology.Load(), fenced: now, again: again, wait: jittered(wait), still: now}
+	standing := &standby{topology: g.topology.Load(), fenced: now, again: again, wait: min(jittered(wait), mostWait), still: now}
 	g.past.standby = standing
 	g.past.mu.Unlock()
 	g.log.Warn("another owner has taken over a shard: this one stands by")
@@ -85,8 +108,13 @@ func (g *grain) inspect(c actor.Context) {
 	filter := g.filter
 	filter.Slices = g.slices(g.number)
 	refused := g.state == outboxv1.ShardState_SHARD_STATE_REFUSED
+	found := looked{number: number}
+	g.past.mu.Lock()
+	if s := g.past.standby; s != nil {
+		found.bare = s.bare
+	}
+	g.past.mu.Unlock()
 	go func() {
-		found := looked{number: number}
 		ctx, cancel := context.WithTimeout(scope, acquireWait)
 		defer cancel()
 		found.err = g.lookInto(ctx, filter, refused, &found)
@@ -117,19 +145,43 @@ func (g *grain) lookInto(ctx context.Context, filter query.Filter, onlyLayout bo
 		return err
 	}
 	found.released = saved.Epoch == 0 || (snapshot.ReleasedEpoch != 0 && snapshot.ReleasedEpoch == saved.Epoch)
-	found.seen = evidence{epoch: saved.Epoch, index: saved.Index, paused: snapshot.Paused}
-	page, err := g.journal.Events(ctx, snapshot.Watermark, filter, query.Limits{Events: 1})
-	if err != nil {
-		return err
+	found.seen = evidence{epoch: saved.Epoch, index: saved.Index, held: len(snapshot.Held), paused: snapshot.Paused}
+	if found.bare.epoch != saved.Epoch || found.bare.index != saved.Index {
+		found.bare = stretch{saved.Epoch, saved.Index, snapshot.Watermark}
 	}
-	if len(page.Events) > 0 {
-		found.seen.pending = page.Events[0].Offset
+	found.seen.pending, err = g.firstPending(ctx, filter, &found.bare)
+	return err
+}
+
+// firstPending returns the offset of the first event behind a stretch that has none, and has the stretch end before it. It
+// is 0 if there is no such event. A journal may answer with an empty page although there is more.
+func (g *grain) firstPending(ctx context.Context, filter query.Filter, bare *stretch) (query.Offset, error) {
+	for {
+		page, err := g.journal.Events(ctx, bare.end, filter, query.Limits{Events: 1})
+		switch {
+		case err != nil:
+			return 0, err
+		case len(page.Events) > 0:
+			return page.Events[0].Offset, nil
+		}
+		bare.end = page.Next
+		if !page.More {
+			return 0, nil
+		}
+		if err = ctx.Err(); err != nil {
+			return 0, err
+		}
 	}
-	return nil
 }
 
 // looked goes on, or looks again later.
 func (g *grain) looked(c actor.Context, l looked) {
+	g.past.mu.Lock()
+	s := g.past.standby
+	if s != nil {
+		s.bare = l.bare
+	}
+	g.past.mu.Unlock()
 	switch {
 	case l.err != nil:
 		g.log.Warn("cannot look whether a shard may run", slog.Any("error", l.err))
@@ -145,37 +197,35 @@ func (g *grain) looked(c actor.Context, l looked) {
 		g.run(c)
 		return
 	}
-	g.past.mu.Lock()
-	s := g.past.standby
-	g.past.mu.Unlock()
 	if s == nil { // a later activation has gone on
 		g.run(c)
 		return
 	}
-	switch why := s.judge(l, time.Now()); why {
-	case "":
-		g.reason = standingBy(s)
-		g.arm(c, jittered(standbyLook))
-	default:
+	switch why := s.judge(l, time.Now()); {
+	case why != "":
 		g.log.Info("a shard takes over", slog.String("reason", why), slog.Int64("from_epoch", l.seen.epoch))
 		g.run(c)
+	case g.heedTopology(c): // a change that it had left to the owner
+	default:
+		g.reason = standingBy(s)
+		g.arm(c, jittered(standbyLook))
 	}
 }
 
 // judge returns why it is time to take over, or nothing.
 func (s *standby) judge(l looked, now time.Time) string {
 	if l.seen != s.seen {
-		s.seen, s.epoch, s.still = l.seen, l.seen.epoch, now
+		s.seen, s.epoch, s.still, s.wanted = l.seen, l.seen.epoch, now, false
 	}
 	wait := s.wait
 	switch {
 	case l.released:
 		return "its owner has given it up"
-	case l.seen.index == 0 && (l.seen.pending != 0 || !s.again):
+	case l.seen.index == 0 && (l.seen.work(s.wanted) || !s.again):
 		// Nobody has ever saved: there is nothing in which an owner could have said that he has gone, and nothing to lose.
 		wait /= 5
-	case l.seen.pending == 0 && !l.seen.paused:
-		s.still = now // there is nothing to do
+	case !l.seen.work(s.wanted):
+		s.still = now
 	}
 	if now.Sub(s.still) >= wait {
 		return "its owner leaves work undone"

@@ -93,7 +93,9 @@ func (ShardState) EnumDescriptor() ([]byte, []int) {
 
 // PingShard has the cluster activate a shard that is not active. The answer is a PongShard, at once.
 type PingShard struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Somebody has a command for its outbox.
+	Wanted        bool `protobuf:"varint,1,opt,name=wanted,proto3" json:"wanted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -128,6 +130,13 @@ func (*PingShard) Descriptor() ([]byte, []int) {
 	return file_outbox_v1_shards_proto_rawDescGZIP(), []int{0}
 }
 
+func (x *PingShard) GetWanted() bool {
+	if x != nil {
+		return x.Wanted
+	}
+	return false
+}
+
 // PongShard answers a PingShard.
 type PongShard struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -137,6 +146,8 @@ type PongShard struct {
 	// Where its outbox is, if one runs: it takes the commands.
 	OutboxAddress string `protobuf:"bytes,3,opt,name=outbox_address,json=outboxAddress,proto3" json:"outbox_address,omitempty"`
 	OutboxId      string `protobuf:"bytes,4,opt,name=outbox_id,json=outboxId,proto3" json:"outbox_id,omitempty"`
+	// Number of shards that its member is configured for.
+	Shards        int32 `protobuf:"varint,5,opt,name=shards,proto3" json:"shards,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -197,6 +208,13 @@ func (x *PongShard) GetOutboxId() string {
 		return x.OutboxId
 	}
 	return ""
+}
+
+func (x *PongShard) GetShards() int32 {
+	if x != nil {
+		return x.Shards
+	}
+	return 0
 }
 
 // GetShard asks one shard of an outbox how it is. The answer is a Shard.
@@ -502,13 +520,15 @@ var File_outbox_v1_shards_proto protoreflect.FileDescriptor
 
 const file_outbox_v1_shards_proto_rawDesc = "" +
 	"\n" +
-	"\x16outbox/v1/shards.proto\x12\toutbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17outbox/v1/control.proto\"\v\n" +
-	"\tPingShard\"\x94\x01\n" +
+	"\x16outbox/v1/shards.proto\x12\toutbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17outbox/v1/control.proto\"#\n" +
+	"\tPingShard\x12\x16\n" +
+	"\x06wanted\x18\x01 \x01(\bR\x06wanted\"\xac\x01\n" +
 	"\tPongShard\x12+\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x15.outbox.v1.ShardStateR\x05state\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12%\n" +
 	"\x0eoutbox_address\x18\x03 \x01(\tR\routboxAddress\x12\x1b\n" +
-	"\toutbox_id\x18\x04 \x01(\tR\boutboxId\"\n" +
+	"\toutbox_id\x18\x04 \x01(\tR\boutboxId\x12\x16\n" +
+	"\x06shards\x18\x05 \x01(\x05R\x06shards\"\n" +
 	"\n" +
 	"\bGetShard\"\x87\x03\n" +
 	"\x05Shard\x12\x1a\n" +
