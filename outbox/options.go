@@ -9,6 +9,7 @@ import (
 	"github.com/asynkron/protoactor-go/scheduler"
 
 	"github.com/protoactor-contrib/protoactor-outbox/outbox/internal/ledger"
+	"github.com/protoactor-contrib/protoactor-outbox/outbox/internal/local"
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
 )
 
@@ -31,6 +32,7 @@ type settings struct {
 	authorize    func(actor.Context) error
 	propsOptions []actor.PropsOption
 	start        start
+	misplaced    *OptionError // an option that is not for a shard's outbox
 }
 
 func defaults() settings {
@@ -201,6 +203,27 @@ func WithAuthorize(allow func(actor.Context) error) Option {
 // strategy has no effect: the outbox supervises its publishers itself.
 func WithPropsOptions(opts ...actor.PropsOption) Option {
 	return func(s *settings) { s.propsOptions = append(s.propsOptions, opts...) }
+}
+
+// OfShard makes an outbox that of one shard. It is the last option of package shards, which alone can name its argument. What
+// the application has chosen before, in the place of that package, is refused.
+func OfShard(shard local.Shard) Option {
+	return func(s *settings) {
+		refuse := func(option, instead string) {
+			s.misplaced = &OptionError{Option: option, Problem: "it is not for the outbox of a shard, in shards.WithOutboxOptions: " + instead}
+		}
+		switch {
+		case !s.ledger.Filter.All() || s.ledger.Filter.Slices != (query.SliceRange{}):
+			refuse("WithFilter", "use shards.WithFilter")
+		case s.snapshots != nil:
+			refuse("WithSnapshots", "use shards.WithSnapshots")
+		case s.authorize != nil:
+			refuse("WithAuthorize", "use shards.WithAuthorize")
+		case s.start.now:
+			refuse("WithStartNow", "each shard would have a now of its own. Use WithStartTime, with the same time for all members")
+		}
+		s.ledger.Filter, s.snapshots, s.authorize = shard.Filter, shard.Snapshots, shard.Authorize
+	}
 }
 
 // check returns an *OptionError for the first setting that makes no sense.

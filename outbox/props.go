@@ -24,6 +24,8 @@ func Props(name string, journal query.Journal, publisher *actor.Props, opts ...O
 		opt(&s)
 	}
 	switch {
+	case s.misplaced != nil:
+		return nil, s.misplaced
 	case name == "" || len(name) > 200 || !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }):
 		return nil, &OptionError{Option: "name", Problem: "it must be 1 to 200 bytes of UTF-8 without control characters"}
 	case journal == nil:

@@ -31,7 +31,7 @@ func (g *grain) pong(c actor.Context, wanted bool) {
 		}
 		g.past.mu.Unlock()
 	}
-	m := &outboxv1.PongShard{Shards: int32(g.shards), State: g.state, Reason: g.why(g.state != outboxv1.ShardState_SHARD_STATE_FAILED || g.allowed(c) == nil)}
+	m := &outboxv1.PongShard{Shards: int32(g.shards), State: g.state, Reason: g.why(g.state != outboxv1.ShardState_SHARD_STATE_FAILED || g.allow(c) == nil)}
 	if g.child != nil {
 		m.OutboxAddress, m.OutboxId = c.ActorSystem().Address(), g.child.GetId()
 	}
@@ -44,7 +44,7 @@ func (g *grain) command(c actor.Context, message proto.Message) {
 		return // there is nobody to tell
 	}
 	_, drain := message.(*outboxv1.Drain)
-	if err := g.allowed(c); err != nil {
+	if err := g.allow(c); err != nil {
 		g.answer(c, outboxv1.Code_CODE_UNAUTHORIZED, err)
 		return
 	}
@@ -58,11 +58,12 @@ func (g *grain) command(c actor.Context, message proto.Message) {
 	}
 }
 
-func (g *grain) allowed(c actor.Context) error {
-	if g.authorize == nil {
+// allow is asked by a shard's actor, and by its outbox, whether a command is let in.
+func (s *Shards) allow(c actor.Context) error {
+	if s.authorize == nil {
 		return errors.New("these shards take no commands from outside: give their members shards.WithAuthorize")
 	}
-	return g.authorize(c)
+	return s.authorize(c)
 }
 
 func (g *grain) answer(c actor.Context, code outboxv1.Code, err error) {
@@ -86,7 +87,7 @@ func (g *grain) tell(c actor.Context) {
 	if sender == nil {
 		return
 	}
-	all := g.allowed(c) == nil
+	all := g.allow(c) == nil
 	m := &outboxv1.Shard{
 		Identity: g.identity, Number: int32(g.number), Shards: int32(g.shards), Address: c.ActorSystem().Address(),
 		State: g.state, Reason: g.why(all), Since: durationpb.New(time.Since(g.since)),

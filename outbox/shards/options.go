@@ -21,9 +21,11 @@ type settings struct {
 	interval  time.Duration
 }
 
-// WithOutboxOptions configures the outbox of each shard. The filter, the place of the offsets and authorization are not
-// set here: see [WithFilter], [WithSnapshots] and [WithAuthorize]. Numbers such as outbox.WithMaxUnsaved and
-// outbox.WithLanes are those of one shard.
+// WithOutboxOptions configures the outbox of each shard. Numbers such as outbox.WithMaxUnsaved and outbox.WithLanes are
+// those of one shard. What concerns all of them is refused here: for outbox.WithFilter, outbox.WithSnapshots and
+// outbox.WithAuthorize there are [WithFilter], [WithSnapshots] and [WithAuthorize]. So is outbox.WithStartNow, because a shard that
+// first runs later than the others would begin later than they do. Use outbox.WithStartTime, with one time for all members,
+// such as that of the release; not time.Now.
 func WithOutboxOptions(opts ...outbox.Option) Option {
 	return func(s *settings) { s.outbox = append(s.outbox, opts...) }
 }

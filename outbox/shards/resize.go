@@ -43,19 +43,6 @@ func Resize(ctx context.Context, root *actor.RootContext, name string, from, to 
 	return nil
 }
 
-// Abort takes back a [Resize] that is not complete: members run the old number of shards again. What was published for it stays
-// so. It returns ErrLayout if the change is complete, and does nothing if there is none.
-func Abort(ctx context.Context, name string, from, to int, journal query.Journal, publisher *actor.Props, opts ...Option) error {
-	r, err := newResize(name, from, to, journal, publisher, opts)
-	if err != nil {
-		return err
-	}
-	if err := r.abort(ctx); err != nil {
-		return fmt.Errorf("take back the change of outbox %q from %d to %d shards: %w", name, from, to, err)
-	}
-	return nil
-}
-
 type resize struct {
 	*Shards // with the old number
 	to      names
@@ -289,21 +276,6 @@ func (r *resize) unregister(ctx context.Context, n names) error {
 		}
 	}
 	return nil
-}
-
-func (r *resize) abort(ctx context.Context) error {
-	record, at, err := r.open(ctx)
-	switch {
-	case err != nil:
-		return err
-	case at == complete:
-		return fmt.Errorf("%w: the change is complete", ErrLayout)
-	case at == begun:
-		if err := r.record(ctx, &record, &outboxv1.Layout{Shards: int32(r.shards)}); err != nil {
-			return err
-		}
-	}
-	return r.unregister(ctx, r.to)
 }
 
 // maxRuns bounds the old outboxes that are run at a time.

@@ -11,6 +11,7 @@ import (
 	"github.com/asynkron/protoactor-go/cluster"
 
 	"github.com/protoactor-contrib/protoactor-outbox/outbox"
+	"github.com/protoactor-contrib/protoactor-outbox/outbox/internal/local"
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
 )
 
@@ -86,9 +87,6 @@ func New(name string, shards int, journal query.Journal, publisher *actor.Props,
 	if _, err := s.props(0, journal, s.snapshots); err != nil {
 		return nil, err
 	}
-	if s.snapshots == nil {
-		return nil, &outbox.OptionError{Option: "WithSnapshots", Problem: "the journal cannot keep offsets: say here where they are, not in WithOutboxOptions"}
-	}
 	return s, nil
 }
 
@@ -96,13 +94,7 @@ func New(name string, shards int, journal query.Journal, publisher *actor.Props,
 func (s *Shards) props(number int, journal query.Journal, snapshots query.SnapshotStore) (*actor.Props, error) {
 	filter := s.filter
 	filter.Slices = s.slices(number)
-	opts := append(slices.Clone(s.outbox), outbox.WithFilter(filter))
-	if s.authorize != nil {
-		opts = append(opts, outbox.WithAuthorize(s.authorize))
-	}
-	if snapshots != nil {
-		opts = append(opts, outbox.WithSnapshots(snapshots))
-	}
+	opts := append(slices.Clone(s.outbox), outbox.OfShard(local.Shard{Filter: filter, Snapshots: snapshots, Authorize: s.allow}))
 	return outbox.Props(s.outboxName(number), journal, s.publisher, opts...)
 }
 
