@@ -3,7 +3,6 @@ package shards_test
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -54,7 +53,7 @@ func Example() {
 		return
 	}
 
-	system := actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return slog.New(slog.DiscardHandler) }))
+	system := actor.NewActorSystem(actor.WithLoggerFactory(silent))
 	provider := clustertest.NewTestProvider(clustertest.NewInMemAgent()) // Kubernetes, Consul, etcd …
 	c := cluster.New(system, cluster.Configure("shop", provider, disthash.New(), remote.Configure("127.0.0.1", 0),
 		cluster.WithKinds(orders, s.Kind())))
