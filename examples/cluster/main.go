@@ -15,6 +15,7 @@ import (
 )
 
 const usage = `Usage: cluster [flags]
+       cluster resize -h
 
 Three processes form a cluster. Orders are virtual actors that any of them may run, and persist their events in one
 journal; an outbox in shards publishes the events, each shard by one member at a time, fenced by an epoch. Customers
@@ -58,6 +59,9 @@ func dispatch(args []string) error {
 	if len(args) > 0 && args[0] == "member" {
 		return runMember()
 	}
+	if len(args) > 0 && args[0] == "resize" {
+		return runResize(untilSignal(), args[1:])
+	}
 	return runPlay(untilSignal(), args)
 }
 
@@ -69,11 +73,11 @@ func runPlay(ctx context.Context, args []string) error {
 	)
 	flags.StringVar(&s.data, "data", "data", "`folder` of the journal and the members' logs; it is made if there is none")
 	flags.StringVar(&s.journal, "journal", os.Getenv(journalEnv), "`place` of the journal: the path of a SQLite file, or a postgres:// URL (default: a file in the data folder)")
-	flags.IntVar(&s.shards, "shards", 8, "`number` of shards; it is stored with the outbox, and the same at every run")
+	flags.IntVar(&s.shards, "shards", 8, "`number` of shards; it is stored with the outbox, and the same at every run, until cluster resize changes it")
 	flags.IntVar(&s.customers, "customers", 100, "`number` of customers, each with an order of his own")
 	flags.DurationVar(&s.beat, "beat", 500*time.Millisecond, "the `time` that a customer leaves between two commands")
 	flags.DurationVar(&s.calm, "calm", 2*time.Second, "the `time` for which nothing happens after each change")
-	if err = parseFlags(flags, args); err != nil {
+	if err = parseFlags(flags, args, usage); err != nil {
 		return err
 	}
 	if s.program, err = os.Executable(); err != nil {
@@ -89,7 +93,7 @@ func runPlay(ctx context.Context, args []string) error {
 type usageError struct{ error }
 
 // parseFlags parses arguments that are flags only. It prints the help if that is asked for.
-func parseFlags(flags *flag.FlagSet, args []string) error {
+func parseFlags(flags *flag.FlagSet, args []string, usage string) error {
 	flags.Usage = func() {}
 	flags.SetOutput(io.Discard)
 	err := flags.Parse(args)
