@@ -82,7 +82,7 @@ func WithBatch(events, bytes int) Option {
 }
 
 // WithWindow limits, in events and bytes, what was read from the journal and has not yet passed the watermark. The
-// default is 8192 events and 32 MiB.
+// default is 8192 events and 32 MiB. While there is a backlog, up to 4 MiB are read ahead besides.
 func WithWindow(events, bytes int) Option {
 	return func(s *settings) { s.ledger.Window = query.Limits{Events: events, Bytes: bytes} }
 }
