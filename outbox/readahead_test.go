@@ -15,7 +15,7 @@ import (
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
 )
 
-// backlog is a journal with events at the offsets 1, 2, 3 …
+// backlog is a journal with events at the offsets from 1 on.
 type backlog struct {
 	query.Journal
 	mu     sync.Mutex
@@ -202,7 +202,7 @@ func TestWhatIsReadInsteadOfSomethingOlderIsDoubtful(t *testing.T) {
 				_, _, err := r.read(0, plenty, doubt{})
 				require.NoError(t, err)
 				old := r.ahead
-				time.Sleep(c.wait)
+				<-time.After(c.wait) // simulated time
 				page, doubtful, err := r.read(c.after, plenty, c.d)
 				require.NoError(t, err)
 				require.True(t, doubtful)
