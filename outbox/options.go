@@ -135,7 +135,8 @@ func WithMaxAttempts(n int) Option {
 }
 
 // WithStartNow has an outbox that never ran before begin at the journal's end: what was written before its first start is
-// not published. The default is the journal's beginning.
+// not published. Where a transaction was open at that moment and commits later, some events from before may be, so that its own are not
+// missed. The default is the journal's beginning.
 func WithStartNow() Option {
 	return func(s *settings) { s.start = start{now: true} }
 }

@@ -33,6 +33,10 @@ func (j *Journal) OffsetAt(ctx context.Context, t time.Time) (offset query.Offse
 		if err != nil {
 			return err
 		}
+		if t.After(lastTime) {
+			offset = query.Offset(bound)
+			return nil
+		}
 		err = conn.QueryRow(ctx, j.statements.offsetAt, j.mode, storedTime(t), bound).Scan(&offset)
 		if errors.Is(err, pgx.ErrNoRows) {
 			offset, err = query.Offset(bound), nil
