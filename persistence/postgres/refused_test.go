@@ -175,7 +175,9 @@ func TestErrorsOfTLSSayWhatIsWrong(t *testing.T) {
 func TestErrorsOfTheApplicationsOwnHaveNoPassword(t *testing.T) {
 	pool := connect(t, "there", func(c *pgxpool.Config) {
 		c.ConnConfig.Password = "s3cret"
-		c.ConnConfig.DialFunc = func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("no tunnel for s3cret") }
+		c.ConnConfig.DialFunc = func(context.Context, string, string) (net.Conn, error) {
+			return nil, errors.New("no tunnel for s3cret")
+		}
 	})
 	_, err := postgres.Open(t.Context(), pool)
 	require.ErrorContains(t, err, "dial error: no tunnel for …")
