@@ -29,8 +29,9 @@ const lastOfSQL = `CROSS JOIN LATERAL (SELECT j.sequence_number, j.actorless FRO
 			ORDER BY j.sequence_number DESC LIMIT 1) AS l`
 
 const (
-	// indexPlanSQL is for tables whose statistics are missing or old: all of them would be read and sorted, to look at a few.
-	indexPlanSQL = `SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true)`
+	// indexPlanSQL is for tables whose statistics are missing or old: all of them would be read and sorted, to look at a few. A
+	// table that has no other plan is then given such a cost that the statement would be compiled, for some hundred milliseconds.
+	indexPlanSQL = `SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true), set_config('jit', 'off', true)`
 
 	// trimCandidatesSQL looks at the events that may be removable, in order, and locks nothing.
 	trimCandidatesSQL = `SELECT e.ordering, e.persistence_id, e.sequence_number, e.time, coalesce(pg_column_size(e.data), 0), ` + removableSQL + `
