@@ -167,8 +167,7 @@ func TestWaitDuringTheStopStillTellsTheReason(t *testing.T) {
 			}
 			o := spawn(t, j, p, frozen(), outbox.WithLanes(1))
 			o.flush(t)
-			_, err := j.Journal.Acquire(within(t), "outbox/test", 0) // by another owner
-			require.NoError(t, err)
+			takeOver(t, j.Journal)
 			write(t, j.Journal, "a", 1, 1)
 			require.ErrorIs(t, o.Flush(within(t)), outbox.ErrStopped)
 			next(t, "it stops", stopping)

@@ -51,7 +51,7 @@ func (o *outbox) store(ctx, scope context.Context, s query.Saved) (ledger.SaveRe
 	case err == nil:
 		return ledger.SaveOK, nil
 	case errors.Is(err, query.ErrFenced):
-		if lost := o.setBack(ctx, s.Epoch); lost != nil {
+		if _, lost := o.setBack(ctx, s.Epoch); lost != nil {
 			return ledger.SaveFailed, lost
 		}
 		return ledger.SaveFenced, err

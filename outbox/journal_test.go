@@ -49,11 +49,11 @@ func (f *faulty) Events(ctx context.Context, after query.Offset, filter query.Fi
 	return f.Journal.Events(ctx, after, filter, limits)
 }
 
-func (f *faulty) Acquire(ctx context.Context, key string, held int64) (query.Saved, error) {
+func (f *faulty) Acquire(ctx context.Context, key string, held, seen int64) (query.Saved, error) {
 	if err := f.check(); err != nil {
 		return query.Saved{}, err
 	}
-	return f.Journal.Acquire(ctx, key, held)
+	return f.Journal.Acquire(ctx, key, held, seen)
 }
 
 func (f *faulty) Save(ctx context.Context, key string, s query.Saved) error {

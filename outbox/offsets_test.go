@@ -87,8 +87,7 @@ func TestASaveThatIsFencedStopsTheOutboxAtOnce(t *testing.T) {
 			o := spawnTimed(t, j, publisher.Props(publisher.Func(s.publish)))
 			o.flush(t)
 			stopped := stoppedIn(t, o.system)
-			_, err := j.Journal.Acquire(within(t), "outbox/test", 0) // by another owner
-			require.NoError(t, err)
+			takeOver(t, j.Journal)
 			prepare(j)
 			write(t, j.Journal, "a", 1, 3)
 			flushed := async(func() error { return o.Flush(within(t)) })

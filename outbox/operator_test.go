@@ -243,8 +243,7 @@ func TestAPausedOutboxFindsOutThatItWasReplaced(t *testing.T) {
 	o.flush(t)
 	require.NoError(t, o.Pause(within(t)))
 	stopped := stoppedIn(t, o.system)
-	_, err := j.Acquire(within(t), "outbox/test", 0)
-	require.NoError(t, err)
+	takeOver(t, j)
 	o.until(t, "it stops", func() bool { return len(stopped) > 0 })
 	require.ErrorIs(t, (<-stopped).Err, outbox.ErrFenced)
 }

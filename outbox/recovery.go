@@ -74,20 +74,22 @@ func (o *outbox) acquire(c actor.Context, accept *acceptance) {
 
 // recoverFrom takes the name and reads what is stored, and whether it fits the journal.
 func (o *outbox) recoverFrom(ctx context.Context, held int64, a *acquired) error {
-	if held == 0 && a.accept == nil {
-		// Whoever cannot go on anyway must not take over from one who can.
-		err := guarded(ctx, func(ctx context.Context) error {
-			saved, err := o.snapshots.Load(ctx, o.key())
-			if err != nil {
+	var seen int64
+	if held == 0 {
+		saved, err := o.snapshots.Load(ctx, o.key())
+		if err != nil {
+			return fmt.Errorf("look who has %q: %w", o.key(), err)
+		}
+		seen = saved.Epoch
+		if a.accept == nil {
+			// Whoever cannot go on anyway must not take over from one who can.
+			err = guarded(ctx, func(ctx context.Context) error { return o.examineStored(ctx, saved, a) })
+			if errors.Is(err, ErrJournalChanged) || final(err) {
 				return err
 			}
-			return o.examineStored(ctx, saved, a)
-		})
-		if errors.Is(err, ErrJournalChanged) || final(err) {
-			return err
 		}
 	}
-	lost, err := o.take(ctx, held, a)
+	lost, err := o.take(ctx, held, seen, a)
 	if err != nil {
 		return err
 	}
@@ -111,16 +113,17 @@ func (o *outbox) recoverFrom(ctx context.Context, held int64, a *acquired) error
 	return nil
 }
 
-// take acquires the name. If the store has a smaller epoch than the one that we were given, it is not that somebody has
-// taken over, but that the store was set back; this is lost. With an operator's word, the name is taken anew.
-func (o *outbox) take(ctx context.Context, held int64, a *acquired) (lost, err error) {
-	a.saved, err = o.snapshots.Acquire(ctx, o.key(), held)
+// take acquires the name, from the epoch that was seen. If the store has a smaller epoch than the one that we were given, it is
+// not that somebody has taken over, but that the store was set back; this is lost. With an operator's word, the name is taken
+// anew, from the epoch that shows it: one who has taken over the store that is there stays its owner.
+func (o *outbox) take(ctx context.Context, held, seen int64, a *acquired) (lost, err error) {
+	a.saved, err = o.acquireInTime(ctx, held, seen)
 	if errors.Is(err, ErrFenced) && held != 0 {
-		lost = o.setBack(ctx, held)
+		seen, lost = o.setBack(ctx, held)
 	}
 	if lost != nil && a.accept != nil {
 		a.tried.Data = nil // it belongs to what was lost
-		a.saved, err = o.snapshots.Acquire(ctx, o.key(), 0)
+		a.saved, err = o.acquireInTime(ctx, 0, seen)
 	}
 	switch {
 	case lost != nil && a.accept == nil:
@@ -134,13 +137,22 @@ func (o *outbox) take(ctx context.Context, held int64, a *acquired) (lost, err e
 	return lost, nil
 }
 
-// setBack returns an error that wraps ErrJournalChanged if the store's epoch is smaller than one that was given to us.
-func (o *outbox) setBack(ctx context.Context, epoch int64) error {
-	if now, err := o.snapshots.Load(ctx, o.key()); err == nil && now.Epoch < epoch {
-		return fmt.Errorf("%w: epoch %d was given to this outbox, and the store of its offsets knows only %d: it was restored from an older copy, or exchanged",
-			ErrJournalChanged, epoch, now.Epoch)
+// acquireInTime acquires, unless the attempt is over: by now a later one may have the name.
+func (o *outbox) acquireInTime(ctx context.Context, held, seen int64) (query.Saved, error) {
+	if err := ctx.Err(); err != nil {
+		return query.Saved{}, err
 	}
-	return nil
+	return o.snapshots.Acquire(ctx, o.key(), held, seen)
+}
+
+// setBack returns the store's epoch, and an error that wraps ErrJournalChanged if that is smaller than one that was given to us.
+func (o *outbox) setBack(ctx context.Context, epoch int64) (now int64, lost error) {
+	saved, err := o.snapshots.Load(ctx, o.key())
+	if err == nil && saved.Epoch < epoch {
+		return saved.Epoch, fmt.Errorf("%w: epoch %d was given to this outbox, and the store of its offsets knows only %d: it was restored from an older copy, or exchanged",
+			ErrJournalChanged, epoch, saved.Epoch)
+	}
+	return 0, nil
 }
 
 // examineStored is examine for offsets that somebody may replace meanwhile: an owner that is at work, or a late save of this

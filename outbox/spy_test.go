@@ -133,11 +133,21 @@ func (s *spy) Head(ctx context.Context) (query.Head, error) {
 	return head, err
 }
 
-func (s *spy) Acquire(ctx context.Context, key string, held int64) (query.Saved, error) {
+// takeOver makes another the owner of the outbox's name.
+func takeOver(t *testing.T, store query.SnapshotStore) query.Saved {
+	t.Helper()
+	seen, err := store.Load(within(t), "outbox/test")
+	require.NoError(t, err)
+	saved, err := store.Acquire(within(t), "outbox/test", 0, seen.Epoch)
+	require.NoError(t, err)
+	return saved
+}
+
+func (s *spy) Acquire(ctx context.Context, key string, held, seen int64) (query.Saved, error) {
 	if err := s.called(ctx, "Acquire"); err != nil {
 		return query.Saved{}, err
 	}
-	return s.Journal.Acquire(ctx, key, held)
+	return s.Journal.Acquire(ctx, key, held, seen)
 }
 
 func (s *spy) Load(ctx context.Context, key string) (query.Saved, error) {

@@ -35,7 +35,7 @@ func drainMemory(ctx context.Context, b *bench) error {
 
 // memoryFloor publishes everything in pages, and saves an offset after each.
 func memoryFloor(ctx context.Context, key string, j *memory.Journal) error {
-	saved, err := j.Acquire(ctx, key, 0)
+	saved, err := j.Acquire(ctx, key, 0, 0)
 	if err != nil {
 		return err
 	}

@@ -140,9 +140,9 @@ func (c *counting) Load(ctx context.Context, key string) (query.Saved, error) {
 }
 
 // Acquire implements query.SnapshotStore.
-func (c *counting) Acquire(ctx context.Context, key string, held int64) (query.Saved, error) {
+func (c *counting) Acquire(ctx context.Context, key string, held, seen int64) (query.Saved, error) {
 	c.writes.Add(1)
-	return c.store.Acquire(ctx, key, held)
+	return c.store.Acquire(ctx, key, held, seen)
 }
 
 // Save implements query.SnapshotStore.

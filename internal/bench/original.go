@@ -48,8 +48,11 @@ type originalOutbox struct {
 const allOfThem = math.MaxInt32
 
 func startOriginal(ctx context.Context, w *world, key string, j originalJournal, p publisher.Publisher, limit int) (*originalOutbox, error) {
-	saved, err := j.Acquire(ctx, key, 0)
+	saved, err := j.Load(ctx, key)
 	if err != nil {
+		return nil, err
+	}
+	if saved, err = j.Acquire(ctx, key, 0, saved.Epoch); err != nil {
 		return nil, err
 	}
 	o := &originalOutbox{

@@ -113,7 +113,7 @@ func TestTrafficCountsWhatGoesToTheServer(t *testing.T) {
 	same, err := stateOf(t.Context(), j.pool, schema)
 	require.NoError(t, err)
 	assert.Equal(t, state, same)
-	saved, err := j.Acquire(t.Context(), "outbox", 0)
+	saved, err := j.Acquire(t.Context(), "outbox", 0, 0)
 	require.NoError(t, err)
 	acquired, err := stateOf(t.Context(), j.pool, schema)
 	require.NoError(t, err)

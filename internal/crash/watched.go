@@ -13,8 +13,8 @@ type watched struct {
 }
 
 // Acquire implements query.SnapshotStore.
-func (w watched) Acquire(ctx context.Context, key string, held int64) (query.Saved, error) {
-	saved, err := w.store.Acquire(ctx, key, held)
+func (w watched) Acquire(ctx context.Context, key string, held, seen int64) (query.Saved, error) {
+	saved, err := w.store.Acquire(ctx, key, held, seen)
 	if err != nil {
 		return query.Saved{}, err
 	}

@@ -17,9 +17,9 @@ type watched struct {
 }
 
 // Acquire implements query.SnapshotStore.
-func (w watched) Acquire(ctx context.Context, key string, held int64) (query.Saved, error) {
+func (w watched) Acquire(ctx context.Context, key string, held, seen int64) (query.Saved, error) {
 	began := time.Now()
-	saved, err := w.store.Acquire(ctx, key, held)
+	saved, err := w.store.Acquire(ctx, key, held, seen)
 	return saved, w.tell(began, Acquired, key, saved.Epoch, saved.Index, err)
 }
 

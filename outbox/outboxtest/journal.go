@@ -108,9 +108,9 @@ func (w *faultyJournal) Subscribe(fn func()) (cancel func()) {
 	}
 }
 
-func (w *faultyJournal) Acquire(ctx context.Context, key string, held int64) (saved query.Saved, err error) {
+func (w *faultyJournal) Acquire(ctx context.Context, key string, held, seen int64) (saved query.Saved, err error) {
 	err = w.faults.meet(ctx, call{op: Acquire}, func() (err error) {
-		saved, err = w.journal.Acquire(ctx, key, held)
+		saved, err = w.journal.Acquire(ctx, key, held, seen)
 		return err
 	})
 	return answer(saved, err)

@@ -68,7 +68,9 @@ func operations(t *testing.T, m *memory.Journal, j outboxtest.Journal) map[outbo
 		},
 		outboxtest.Ping: j.Ping,
 		outboxtest.Acquire: func(ctx context.Context) error {
-			saved, err := j.Acquire(ctx, "outbox/x", 0)
+			saved, err := m.Load(ctx, "outbox/x")
+			require.NoError(t, err)
+			saved, err = j.Acquire(ctx, "outbox/x", 0, saved.Epoch)
 			require.True(t, err == nil || saved.Epoch == 0)
 			return err
 		},
@@ -78,7 +80,9 @@ func operations(t *testing.T, m *memory.Journal, j outboxtest.Journal) map[outbo
 			return err
 		},
 		outboxtest.Save: func(ctx context.Context) error {
-			saved, err := m.Acquire(ctx, "outbox/y", 0)
+			saved, err := m.Load(ctx, "outbox/y")
+			require.NoError(t, err)
+			saved, err = m.Acquire(ctx, "outbox/y", 0, saved.Epoch)
 			require.NoError(t, err)
 			return j.Save(ctx, "outbox/y", query.Saved{Epoch: saved.Epoch, Index: saved.Index + 1})
 		},

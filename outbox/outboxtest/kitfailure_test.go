@@ -135,7 +135,9 @@ func TestWhatTheKitCannotDoFailsTheTestAndSaysWhy(t *testing.T) {
 		"a flush of an outbox that has stopped": {
 			func(tb testing.TB) {
 				k := outboxtest.New(tb)
-				_, err := k.Journal().Acquire(context.Background(), "outbox/test", 0)
+				saved, err := k.Journal().Load(context.Background(), "outbox/test")
+				require.NoError(tb, err)
+				_, err = k.Journal().Acquire(context.Background(), "outbox/test", 0, saved.Epoch)
 				require.NoError(tb, err)
 				add(k, k.Spawn("a", newList), "one")
 				k.Flush()

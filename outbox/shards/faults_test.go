@@ -60,8 +60,8 @@ func (f *faulty) Head(ctx context.Context) (query.Head, error) {
 	return head, err
 }
 
-func (f *faulty) Acquire(ctx context.Context, key string, held int64) (saved query.Saved, err error) {
-	err = f.around("Acquire", key, func() error { saved, err = f.Journal.Acquire(ctx, key, held); return err })
+func (f *faulty) Acquire(ctx context.Context, key string, held, seen int64) (saved query.Saved, err error) {
+	err = f.around("Acquire", key, func() error { saved, err = f.Journal.Acquire(ctx, key, held, seen); return err })
 	return saved, err
 }
 

@@ -310,7 +310,7 @@ func TestAMemberWithAnotherNumberRefusesAndSaysSo(t *testing.T) {
 		reply := n.ask(&outboxv1.PingShard{}).(*outboxv1.PongShard)
 		require.Equal(t, refused, reply.GetState(), "it is there, so that nobody wonders")
 
-		saved, err := w.j.Acquire(context.Background(), n.layoutKey(), 0)
+		saved, err := takeOver(context.Background(), w.j, n.layoutKey())
 		require.NoError(t, err)
 		saved.Index++
 		saved.Data = stored.SealLayout(&outboxv1.Layout{Shards: 3})
@@ -416,7 +416,7 @@ func TestWhatCouldShowDataIsToldOnlyWithLeave(t *testing.T) {
 func TestWhyAnOutboxHasEndedIsToldOnlyWithLeave(t *testing.T) {
 	simulated(t, func(t *testing.T, w *world) {
 		require.NoError(t, checkLayout(context.Background(), w.j, names{"shop", 1}, nil))
-		saved, err := w.j.Acquire(context.Background(), names{"shop", 1}.key(0), 0)
+		saved, err := takeOver(context.Background(), w.j, names{"shop", 1}.key(0))
 		require.NoError(t, err)
 		saved.Index, saved.Data = 1, []byte("damaged")
 		require.NoError(t, w.j.Save(context.Background(), names{"shop", 1}.key(0), saved))
@@ -441,7 +441,7 @@ func TestAnOutboxThatStopsIsStartedAgain(t *testing.T) {
 	simulated(t, func(t *testing.T, w *world) {
 		n := w.node(1)
 		require.NoError(t, checkLayout(context.Background(), w.j, names{"shop", 1}, nil))
-		saved, err := w.j.Acquire(context.Background(), n.key(0), 0)
+		saved, err := takeOver(context.Background(), w.j, n.key(0))
 		require.NoError(t, err)
 		saved.Index, saved.Data = 1, []byte("damaged")
 		require.NoError(t, w.j.Save(context.Background(), n.key(0), saved))

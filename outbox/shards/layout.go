@@ -91,19 +91,22 @@ func createLayout(ctx context.Context, store query.SnapshotStore, n names, creat
 	return err
 }
 
-// registerShards goes on until somebody else has stored a layout, which is found then.
+// registerShards goes on until somebody else has stored a layout, which is found then. It sees the epoch of a shard first, and
+// then that there is no layout: a shard that runs has been taken over since, under a layout, and is not fenced by this.
 func registerShards(ctx context.Context, store query.SnapshotStore, n names, creating *creation) (found bool, err error) {
-	for ; creating.registered < n.shards; creating.registered++ {
-		if found, err = findLayout(ctx, store, n); found || err != nil {
-			return found, err
-		}
+	for creating.registered < n.shards {
 		key := n.key(creating.registered)
-		saved, err := store.Acquire(ctx, key, 0)
-		if err == nil && saved.Index > 0 {
-			// Another member was faster by a hair, and this has fenced its shard: that one stands by, and goes on when it sees this.
-			err = markReleased(ctx, store, key, saved.Epoch)
+		seen, err := store.Load(ctx, key)
+		if err == nil {
+			if found, err = findLayout(ctx, store, n); found || err != nil {
+				return found, err
+			}
+			_, err = store.Acquire(ctx, key, 0, seen.Epoch)
 		}
-		if err != nil {
+		switch {
+		case err == nil:
+			creating.registered++
+		case !errors.Is(err, query.ErrTakenMeanwhile): // or else another member was faster, and it is looked at again
 			return false, fmt.Errorf("register shard %d of outbox %q: %w", creating.registered, n.name, err)
 		}
 	}
@@ -111,7 +114,10 @@ func registerShards(ctx context.Context, store query.SnapshotStore, n names, cre
 }
 
 func storeLayout(ctx context.Context, store query.SnapshotStore, n names) error {
-	saved, err := store.Acquire(ctx, n.layoutKey(), 0)
+	saved, err := store.Load(ctx, n.layoutKey())
+	if err == nil && saved.Index == 0 {
+		saved, err = store.Acquire(ctx, n.layoutKey(), 0, saved.Epoch)
+	}
 	if err != nil {
 		return fmt.Errorf("store the layout of outbox %q: %w", n.name, err)
 	}

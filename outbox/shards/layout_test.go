@@ -142,7 +142,7 @@ func TestATakeoverUnderALayoutThatHasJustChangedFails(t *testing.T) {
 	require.NoError(t, checkLayout(context.Background(), j, n, nil))
 	j.onCall(func(op, key string) (before, after error) {
 		if op == "Acquire" && key == n.key(1) {
-			saved, err := j.Journal.Acquire(context.Background(), n.layoutKey(), 0)
+			saved, err := takeOver(context.Background(), j.Journal, n.layoutKey())
 			require.NoError(t, err)
 			saved.Index++
 			saved.Data = stored.SealLayout(&outboxv1.Layout{Shards: 2, Resize: &outboxv1.Resize{To: 3}})
@@ -151,7 +151,7 @@ func TestATakeoverUnderALayoutThatHasJustChangedFails(t *testing.T) {
 		return nil, nil
 	})
 	f := &fence{SnapshotStore: j, names: n, key: n.key(1)}
-	_, err := f.Acquire(context.Background(), n.key(1), 0)
+	_, err := f.Acquire(context.Background(), n.key(1), 0, 1)
 	require.ErrorIs(t, err, ErrLayout)
 	require.ErrorIs(t, err, outbox.ErrFenced, "which is final to an outbox")
 }
@@ -161,7 +161,7 @@ func TestWhatWasTakenOverTooLateIsReleased(t *testing.T) {
 	j, n := store(t), names{"shop", 1}
 	require.NoError(t, checkLayout(context.Background(), j, n, nil))
 	key := n.key(0)
-	saved, err := j.Acquire(context.Background(), key, 0)
+	saved, err := takeOver(context.Background(), j, key)
 	require.NoError(t, err)
 	snapshot := stored.Snapshot{Identity: "j"}
 	saved.Index++
@@ -173,7 +173,7 @@ func TestWhatWasTakenOverTooLateIsReleased(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
-		_, err := f.Acquire(ctx, key, 0)
+		_, err := f.Acquire(ctx, key, 0, saved.Epoch)
 		done <- err
 	}()
 	<-begun
@@ -187,7 +187,7 @@ func TestWhatWasTakenOverTooLateIsReleased(t *testing.T) {
 	snapshot, err = stored.DecodeSnapshot(saved.Data)
 	require.NoError(t, err)
 	require.EqualValues(t, 3, snapshot.ReleasedEpoch)
-	_, err = f.Acquire(context.Background(), key, 0)
+	_, err = f.Acquire(context.Background(), key, 0, saved.Epoch)
 	require.Error(t, err, "nothing is taken over after that")
 }
 
@@ -197,7 +197,7 @@ func TestWhatIsTakenOverAfterTheStopIsReleased(t *testing.T) {
 		j, n := store(t), names{"shop", 1}
 		require.NoError(t, checkLayout(context.Background(), j, n, nil))
 		key := n.key(0)
-		saved, err := j.Acquire(context.Background(), key, 0)
+		saved, err := takeOver(context.Background(), j, key)
 		require.NoError(t, err)
 		snapshot := stored.Snapshot{Identity: "j"}
 		saved.Index++
@@ -207,7 +207,7 @@ func TestWhatIsTakenOverAfterTheStopIsReleased(t *testing.T) {
 		begun, goOn := make(chan struct{}), make(chan struct{})
 		f := &fence{SnapshotStore: slow{j, key, begun, goOn}, names: n, key: key}
 		ctx, cancel := context.WithCancel(context.Background())
-		go func() { _, _ = f.Acquire(ctx, key, 0) }()
+		go func() { _, _ = f.Acquire(ctx, key, 0, saved.Epoch) }()
 		<-begun
 		cancel()
 		began := time.Now()
@@ -224,6 +224,35 @@ func TestWhatIsTakenOverAfterTheStopIsReleased(t *testing.T) {
 	})
 }
 
+// The look at the layout may take longer than the outbox waits. Then it is not gone on with.
+func TestATakeoverForWhichNobodyWaitsDoesNotBegin(t *testing.T) {
+	j, n := store(t), names{"shop", 1}
+	require.NoError(t, checkLayout(context.Background(), j, n, nil))
+	ctx, cancel := context.WithCancel(context.Background())
+	taken := 0
+	j.onCall(func(op, key string) (before, after error) {
+		switch {
+		case op == "Acquire":
+			taken++
+		case key == n.layoutKey():
+			cancel()
+		}
+		return nil, nil
+	})
+	f := &fence{SnapshotStore: deaf{j}, names: n, key: n.key(0)}
+	_, err := f.Acquire(ctx, n.key(0), 0, 1)
+	require.ErrorIs(t, err, context.Canceled)
+	require.NoError(t, f.release()) // which waits for what has begun
+	require.Zero(t, taken)
+}
+
+// deaf is a store that answers although nobody waits any more.
+type deaf struct{ *faulty }
+
+func (d deaf) Load(ctx context.Context, key string) (query.Saved, error) {
+	return d.faulty.Load(context.WithoutCancel(ctx), key)
+}
+
 // slow is a store that takes its time to let somebody take over a key.
 type slow struct {
 	*faulty
@@ -232,25 +261,25 @@ type slow struct {
 	goOn  chan struct{}
 }
 
-func (s slow) Acquire(ctx context.Context, key string, held int64) (query.Saved, error) {
+func (s slow) Acquire(ctx context.Context, key string, held, seen int64) (query.Saved, error) {
 	if key == s.key {
 		close(s.begun)
 		<-s.goOn
 	}
-	return s.faulty.Acquire(ctx, key, held)
+	return s.faulty.Acquire(ctx, key, held, seen)
 }
 
 // What another has taken over is not released in his place.
 func TestOnlyTheOwnerReleases(t *testing.T) {
 	j, n := store(t), names{"shop", 1}
 	f := &fence{SnapshotStore: j, names: n, key: n.key(0)}
-	saved, err := f.Acquire(context.Background(), n.key(0), 0)
+	saved, err := takeOver(context.Background(), f, n.key(0))
 	require.NoError(t, err)
 	snapshot := stored.Snapshot{Identity: "j"}
 	saved.Index++
 	saved.Data, saved.Keep = snapshot.Encode(time.Now())
 	require.NoError(t, j.Save(context.Background(), n.key(0), saved))
-	saved, err = j.Acquire(context.Background(), n.key(0), 0)
+	saved, err = takeOver(context.Background(), j, n.key(0))
 	require.NoError(t, err)
 	require.NoError(t, f.release())
 	now, err := j.Load(context.Background(), n.key(0))

@@ -145,7 +145,7 @@ func (r *resize) open(ctx context.Context) (record query.Saved, at stage, err er
 	if at, err = r.stageOf(record); err != nil || at == complete {
 		return record, at, err
 	}
-	if record, err = r.snapshots.Acquire(ctx, r.layoutKey(), 0); err != nil {
+	if record, err = r.snapshots.Acquire(ctx, r.layoutKey(), 0, record.Epoch); err != nil {
 		return record, 0, err
 	}
 	at, err = r.stageOf(record)
@@ -169,7 +169,7 @@ func (r *resize) begin(ctx context.Context, record *query.Saved, at stage) error
 		}
 	}
 	for number := range r.count() {
-		if _, err := r.snapshots.Acquire(ctx, r.key(number), 0); err != nil {
+		if _, err := takeOver(ctx, r.snapshots, r.key(number)); err != nil {
 			return err
 		}
 	}
@@ -244,7 +244,7 @@ func (r *resize) complete(ctx context.Context, record *query.Saved) error {
 // reclaim takes over an outbox without shards that was run to the end, and returns what is stored of it by then: whoever has run it
 // meanwhile may have settled what was held or parked.
 func (r *resize) reclaim(ctx context.Context, left stored.Snapshot) (record query.Saved, now stored.Snapshot, err error) {
-	if record, err = r.snapshots.Acquire(ctx, r.layoutKey(), 0); err != nil {
+	if record, err = takeOver(ctx, r.snapshots, r.layoutKey()); err != nil {
 		return record, left, err
 	}
 	if record.Index == 0 { // there was nothing to save
@@ -261,7 +261,7 @@ func (r *resize) reclaim(ctx context.Context, left stored.Snapshot) (record quer
 // changes the layout after this look takes it over after us, and then this save is refused.
 func (r *resize) hand(ctx context.Context, record query.Saved, number int, snapshot stored.Snapshot) error {
 	key := r.to.key(number)
-	saved, err := r.snapshots.Acquire(ctx, key, 0)
+	saved, err := takeOver(ctx, r.snapshots, key)
 	if err != nil {
 		return err
 	}

@@ -58,13 +58,13 @@ func (f *fence) Load(ctx context.Context, key string) (query.Saved, error) {
 
 // Acquire implements query.SnapshotStore. The layout may change between a look at it and the takeover. So it is looked at
 // afterwards, too: who changes it takes over each shard after he has said so.
-func (f *fence) Acquire(ctx context.Context, key string, held int64) (query.Saved, error) {
+func (f *fence) Acquire(ctx context.Context, key string, held, seen int64) (query.Saved, error) {
 	if held == 0 {
 		if err := checkLayout(ctx, f.SnapshotStore, f.names, f.creating); err != nil {
 			return query.Saved{}, errLayout(err)
 		}
 	}
-	saved, err := f.acquire(ctx, key, held)
+	saved, err := f.acquire(ctx, key, held, seen)
 	if err != nil {
 		return query.Saved{}, err
 	}
@@ -75,8 +75,11 @@ func (f *fence) Acquire(ctx context.Context, key string, held int64) (query.Save
 }
 
 // acquire takes over. That goes on, for a while, when the outbox is stopped meanwhile: only so is it known which epoch is
-// to be released.
-func (f *fence) acquire(ctx context.Context, key string, held int64) (query.Saved, error) {
+// to be released. But it does not begin when the outbox no longer waits for it: the look at the layout may have taken long.
+func (f *fence) acquire(ctx context.Context, key string, held, seen int64) (query.Saved, error) {
+	if err := ctx.Err(); err != nil {
+		return query.Saved{}, err
+	}
 	f.mu.Lock()
 	if f.closed {
 		f.mu.Unlock()
@@ -93,7 +96,7 @@ func (f *fence) acquire(ctx context.Context, key string, held int64) (query.Save
 		var r result
 		defer func() { done <- r }()
 		defer caught(&r.err)
-		r.saved, r.err = f.SnapshotStore.Acquire(ctx, key, held)
+		r.saved, r.err = f.SnapshotStore.Acquire(ctx, key, held, seen)
 		if r.err == nil {
 			f.mu.Lock()
 			f.epoch = max(f.epoch, r.saved.Epoch)
@@ -162,6 +165,21 @@ func markReleased(ctx context.Context, store query.SnapshotStore, key string, ep
 		return err
 	}
 	return nil
+}
+
+// takeOver takes a key over from whoever has it by then. It is for the change of a layout, beside which nobody else is to have the
+// key: each time that it is refused, somebody else has taken over, and finds out that he must not.
+func takeOver(ctx context.Context, store query.SnapshotStore, key string) (query.Saved, error) {
+	for {
+		seen, err := store.Load(ctx, key)
+		if err != nil {
+			return query.Saved{}, err
+		}
+		saved, err := store.Acquire(ctx, key, 0, seen.Epoch)
+		if !errors.Is(err, query.ErrTakenMeanwhile) {
+			return saved, err
+		}
+	}
 }
 
 // caught makes an error of a panic, which in another goroutine would end the process.

@@ -72,8 +72,8 @@ func (c *carrier) feed(key string) *adopt.Feed {
 	return c.feeds[key]
 }
 
-func (c *carrier) Acquire(ctx context.Context, key string, held int64) (query.Saved, error) {
-	return c.feed(key).Acquire(ctx, key, held)
+func (c *carrier) Acquire(ctx context.Context, key string, held, seen int64) (query.Saved, error) {
+	return c.feed(key).Acquire(ctx, key, held, seen)
 }
 
 func (c *carrier) Load(ctx context.Context, key string) (query.Saved, error) {

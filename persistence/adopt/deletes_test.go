@@ -82,7 +82,7 @@ func TestDeletesKeepWhatAnOutboxHolds(t *testing.T) {
 func TestDeletesWaitForEveryOutbox(t *testing.T) {
 	p, j := fill(t)
 	billing := j.NewFeed()
-	saved, err := billing.Acquire(t.Context(), "outbox/billing", 0)
+	saved, err := billing.Acquire(t.Context(), "outbox/billing", 0, 0)
 	require.NoError(t, err)
 	require.Len(t, read(t, billing, 0), 6)
 	j.GetState().DeleteEvents("a", 3)
@@ -128,7 +128,7 @@ func TestDeletesWaitForOutboxesThatOtherProcessesHaveStarted(t *testing.T) {
 	require.Len(t, read(t, j, 0), 6)
 
 	other := open(t, p, []string{"a"})
-	_, err := other.Acquire(t.Context(), "outbox/billing", 0)
+	_, err := other.Acquire(t.Context(), "outbox/billing", 0, 0)
 	require.NoError(t, err)
 	registered.Store(true)
 	j.GetState().DeleteEvents("a", 3)
@@ -159,7 +159,7 @@ func TestDeletesWaitForOutboxesThatOtherProcessesHaveStarted(t *testing.T) {
 func TestDeletesDoNotWaitForAnOutboxThatIsGone(t *testing.T) {
 	p, j := fill(t)
 	billing := j.NewFeed()
-	_, err := billing.Acquire(t.Context(), "outbox/billing", 0)
+	_, err := billing.Acquire(t.Context(), "outbox/billing", 0, 0)
 	require.NoError(t, err)
 	require.NoError(t, billing.Unregister(t.Context(), "outbox/billing"))
 	j.GetState().DeleteEvents("a", 3)

@@ -54,7 +54,9 @@ func save(t *testing.T, f query.SnapshotStore, epoch, index int64, watermark que
 
 func acquire(t *testing.T, f query.SnapshotStore) query.Saved {
 	t.Helper()
-	saved, err := f.Acquire(t.Context(), key, 0)
+	stored, err := f.Load(t.Context(), key)
+	require.NoError(t, err)
+	saved, err := f.Acquire(t.Context(), key, 0, stored.Epoch)
 	require.NoError(t, err)
 	return saved
 }
@@ -169,7 +171,7 @@ func TestOffsetsThatWereGivenSinceTheLastSaveOutlastARestartOfTheOutbox(t *testi
 	persist(second, "b", 0, "one")
 	before := read(t, second, 1)
 	require.Equal(t, []string{"c/1", "b/1"}, names(before))
-	_, err := second.Acquire(t.Context(), key, epoch)
+	_, err := second.Acquire(t.Context(), key, epoch, epoch)
 	require.NoError(t, err)
 	head, err := second.Head(t.Context())
 	require.NoError(t, err)
@@ -207,14 +209,14 @@ func TestAFeedIsForOneOutbox(t *testing.T) {
 	j := open(t, newTable(), nil)
 	acquire(t, j)
 	for _, err := range []error{
-		func() error { _, err := j.Acquire(t.Context(), "outbox/billing", 0); return err }(),
+		func() error { _, err := j.Acquire(t.Context(), "outbox/billing", 0, 0); return err }(),
 		func() error { _, err := j.Load(t.Context(), "outbox/billing"); return err }(),
 		j.Save(t.Context(), "outbox/billing", query.Saved{Epoch: 1, Index: 1}),
 	} {
 		require.ErrorContains(t, err, "NewFeed")
 	}
 	billing := j.NewFeed()
-	_, err := billing.Acquire(t.Context(), "outbox/billing", 0)
+	_, err := billing.Acquire(t.Context(), "outbox/billing", 0, 0)
 	require.NoError(t, err)
 	persist(j, "a", 0, "for both")
 	require.Equal(t, []string{"a/1"}, names(read(t, j, 0)))
@@ -234,8 +236,7 @@ func TestOffsetsThatAreNotKeptHaveAnotherIdentity(t *testing.T) {
 	require.NotEqual(t, identity(j), identity(open(t, p, nil)))
 	acquire(t, j)
 	again := open(t, p, nil)
-	_, err := again.Acquire(t.Context(), key, 0)
-	require.NoError(t, err)
+	acquire(t, again)
 	require.Equal(t, identity(j), identity(again))
 }
 

@@ -159,7 +159,7 @@ func TestImportTellsWhatIsNotPublished(t *testing.T) {
 		require.Equal(t, c.want, unpublished(), "%+v", c.Keep)
 	}
 	billing := j.NewFeed()
-	_, err := billing.Acquire(t.Context(), "outbox/billing", 0)
+	_, err := billing.Acquire(t.Context(), "outbox/billing", 0, 0)
 	require.NoError(t, err)
 	require.Equal(t, 7, unpublished(), "another outbox needs them all")
 	require.NoError(t, billing.Unregister(t.Context(), "outbox/billing"))

@@ -29,21 +29,19 @@ type savedPositions struct {
 // that is this journal's alone. Another process is noticed by its epoch, or by its nonce where both have taken the same
 // epoch at the same time: by whoever saves after the other.
 
-// Acquire implements query.SnapshotStore. It cannot keep an owner in another process from saving once more.
-func (f *Feed) Acquire(ctx context.Context, key string, held int64) (query.Saved, error) {
-	saved, err := f.acquire(ctx, key, held)
+// Acquire implements query.SnapshotStore, among the owners in this process. It cannot keep an owner in another process from
+// saving once more. And it compares the epoch with what the provider has at that moment: of two processes that do so at the
+// same time both may take over, and one is fenced by what it reads back, or at its next save. So is somebody by a write that
+// the provider carries out late.
+func (f *Feed) Acquire(ctx context.Context, key string, held, seen int64) (query.Saved, error) {
+	saved, err := f.acquire(ctx, key, held, seen)
 	return saved, wrapID("take ownership", key, err)
 }
 
-func (f *Feed) acquire(ctx context.Context, key string, held int64) (query.Saved, error) {
+func (f *Feed) acquire(ctx context.Context, key string, held, seen int64) (query.Saved, error) {
 	r, err := f.j.registry.load(ctx, f.j)
 	if err != nil {
 		return query.Saved{}, err
-	}
-	if held == 0 {
-		if err := f.j.registry.add(ctx, f.j, key); err != nil {
-			return query.Saved{}, err
-		}
 	}
 	var saved query.Saved
 	err = f.onKey(ctx, key, func(id string, m *adoptv1.OutboxSnapshot, index int) error {
@@ -51,6 +49,13 @@ func (f *Feed) acquire(ctx context.Context, key string, held int64) (query.Saved
 			return err
 		}
 		if held == 0 {
+			if m.GetEpoch() != seen {
+				return fmt.Errorf("%w: epoch %d was seen, the current one is %d", query.ErrTakenMeanwhile, seen, m.GetEpoch())
+			}
+			// It goes no further if ctx has ended, while the provider was reading.
+			if err := f.j.registry.add(ctx, f.j, key); err != nil {
+				return err
+			}
 			m = &adoptv1.OutboxSnapshot{
 				Epoch: m.GetEpoch() + 1, Nonce: f.nonce, Registered: true,
 				Index: m.GetIndex(), Data: dataOf(m), Keep: m.GetKeep(), Feed: m.GetFeed(), JournalIdentity: m.GetJournalIdentity(),

@@ -1,6 +1,7 @@
 package adopt_test
 
 import (
+	"context"
 	"sync"
 	"testing"
 
@@ -50,7 +51,7 @@ func TestEverySaveHasAnIndexOfItsOwn(t *testing.T) {
 	}
 	j := open(t, p, nil)
 	ctx := t.Context()
-	_, err := j.Acquire(ctx, key, 0)
+	_, err := j.Acquire(ctx, key, 0, 0)
 	require.Error(t, err, "it was lost")
 	acquire(t, j)
 	for i := int64(1); i < 100; i++ {
@@ -75,9 +76,63 @@ func TestWhoeverLostTheNameCannotSave(t *testing.T) {
 	save(t, first, 1, 1, 0)
 	acquire(t, second)
 	require.ErrorIs(t, first.Save(t.Context(), key, query.Saved{Epoch: 1, Index: 2}), query.ErrFenced)
-	_, err := first.Acquire(t.Context(), key, 1)
+	_, err := first.Acquire(t.Context(), key, 1, 1)
 	require.ErrorIs(t, err, query.ErrFenced)
 	save(t, second, 2, 2, 0)
+}
+
+// One process sees what another has stored. Who is refused leaves nothing behind.
+func TestWhoHasSeenAnOlderEpochDoesNotTakeOver(t *testing.T) {
+	p := newStrange()
+	var stored []string
+	p.persistSnapshot = func(id string, index int, m proto.Message) {
+		stored = append(stored, id)
+		p.table.PersistSnapshot(id, index, m)
+	}
+	first, second := open(t, p, nil), open(t, p, nil)
+	acquire(t, first)
+	before := len(stored)
+	_, err := second.Acquire(t.Context(), key, 0, 0)
+	require.ErrorIs(t, err, query.ErrTakenMeanwhile)
+	_, err = second.NewFeed().Acquire(t.Context(), "outbox/billing", 0, 1)
+	require.ErrorIs(t, err, query.ErrTakenMeanwhile)
+	require.Empty(t, stored[before:], "neither an owner nor a name in the registry")
+	save(t, first, 1, 1, 0)
+}
+
+// A provider's call goes on when nobody waits for it any more. What it finds then, nobody takes over.
+func TestATakeoverThatIsOverGoesNoFurther(t *testing.T) {
+	p := newStrange()
+	j := open(t, p, nil)
+	_, err := j.Head(t.Context()) // so that the registry is there
+	require.NoError(t, err)
+	var stored []string
+	p.persistSnapshot = func(id string, index int, m proto.Message) {
+		stored = append(stored, id)
+		p.table.PersistSnapshot(id, index, m)
+	}
+	begun, goOn := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	p.getSnapshot = func(id string) (any, int, bool) {
+		if id == adopt.ReservedPrefix+key {
+			once.Do(func() { close(begun); <-goOn })
+		}
+		return p.table.GetSnapshot(id)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		_, err := j.Acquire(ctx, key, 0, 0)
+		done <- err
+	}()
+	<-begun
+	cancel()
+	require.ErrorIs(t, <-done, context.Canceled)
+	close(goOn)
+	saved, err := j.Load(t.Context(), key) // which waits for the call before
+	require.NoError(t, err)
+	require.Zero(t, saved.Epoch)
+	require.Empty(t, stored)
 }
 
 // Two processes that take over at the same time find the same epoch. One of them learns that it has lost, at its next save.
@@ -115,7 +170,7 @@ func TestOfTwoOwnersOfOneEpochOneIsFenced(t *testing.T) {
 	}
 	for i, j := range owners {
 		wg.Go(func() {
-			saved, err := j.Acquire(t.Context(), key, 0)
+			saved, err := j.Acquire(t.Context(), key, 0, 0)
 			if err == nil {
 				err = j.Save(t.Context(), key, query.Saved{Epoch: saved.Epoch, Index: 1})
 			}
@@ -144,9 +199,11 @@ func TestAnOwnerWhoseTakeOverWasOverwrittenIsFenced(t *testing.T) {
 		return p.GetSnapshot(id)
 	}
 	second := open(t, stale, nil)
-	require.Equal(t, int64(1), acquire(t, second).Epoch)
+	taken, err := second.Acquire(t.Context(), key, 0, 0)
+	require.NoError(t, err)
+	require.Equal(t, int64(1), taken.Epoch)
 	require.ErrorIs(t, first.Save(t.Context(), key, query.Saved{Epoch: 1, Index: 1}), query.ErrFenced)
-	_, err := first.Acquire(t.Context(), key, 1)
+	_, err = first.Acquire(t.Context(), key, 1, 1)
 	require.ErrorIs(t, err, query.ErrFenced)
 	save(t, second, 1, 1, 0)
 }

@@ -138,7 +138,7 @@ func TestAProviderThatHangsDoesNotHangTheReader(t *testing.T) {
 	defer close(hang)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
-	_, err := j.Acquire(ctx, key, 0)
+	_, err := j.Acquire(ctx, key, 0, 0)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	_, err = j.Head(ctx)
 	require.ErrorIs(t, err, context.DeadlineExceeded)

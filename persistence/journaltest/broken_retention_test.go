@@ -79,9 +79,12 @@ func newTrimming(f *faulty) *trimming {
 		page, _ := f.memory.Events(context.Background(), 0, query.Filter{}, query.Limits{Events: math.MaxInt})
 		return page.Events
 	}
-	f.acquire = func(ctx context.Context, key string, held int64) (query.Saved, error) {
-		t.note(func() { t.keys[key] = true })
-		return f.memory.Acquire(ctx, key, held)
+	f.acquire = func(ctx context.Context, key string, held, seen int64) (query.Saved, error) {
+		saved, err := f.memory.Acquire(ctx, key, held, seen)
+		if err == nil {
+			t.note(func() { t.keys[key] = true })
+		}
+		return saved, err
 	}
 	f.unregister = func(ctx context.Context, key string) error {
 		t.note(func() { delete(t.keys, key) })
@@ -276,6 +279,14 @@ var brokenRetentions = []broken{
 		newTrimming(f)
 		f.unregister = f.memory.Unregister
 	}},
+	{name: "registers an outbox before it looks whether it may take over", finds: []string{"retention/goes by no outbox that was refused"},
+		says: "it registers nothing", breaks: func(f *faulty) {
+			t := newTrimming(f)
+			f.acquire = func(ctx context.Context, key string, held, seen int64) (query.Saved, error) {
+				t.note(func() { t.keys[key] = true })
+				return f.memory.Acquire(ctx, key, held, seen)
+			}
+		}},
 	{name: "removes until it is closed", finds: []string{"retention/removes for good"}, says: "a/1", breaks: func(f *faulty) { newTrimming(f) }},
 	{name: "does not look again before it removes", finds: []string{
 		"retention/removes nothing from an outbox that registers meanwhile", "retention/removes nothing from an outbox that goes back meanwhile",

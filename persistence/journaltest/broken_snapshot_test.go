@@ -13,7 +13,7 @@ import (
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
 )
 
-var brokenSnapshots = slices.Concat(brokenActorSnapshots, brokenFences, brokenSaves)
+var brokenSnapshots = slices.Concat(brokenActorSnapshots, brokenFences, brokenTakeovers, brokenSaves)
 
 var brokenActorSnapshots = []broken{
 	{name: "finds a snapshot of every actor", finds: []string{"actor snapshots/may be missing"}, says: "Should be false", breaks: func(f *faulty) {
@@ -92,31 +92,40 @@ var brokenActorSnapshots = []broken{
 var brokenFences = []broken{
 	{name: "registers a key that is only looked at", finds: []string{"outbox snapshots/do not exist for an unknown key"}, says: "Epoch",
 		breaks: func(f *faulty) {
-			f.load = func(ctx context.Context, key string) (query.Saved, error) { return f.memory.Acquire(ctx, key, 0) }
+			f.load = func(ctx context.Context, key string) (query.Saved, error) {
+				s, err := f.memory.Load(ctx, key)
+				if err != nil || s.Epoch > 0 {
+					return s, err
+				}
+				return f.memory.Acquire(ctx, key, 0, 0)
+			}
 		}},
 	{name: "gives every owner the same epoch", finds: []string{
 		"outbox snapshots/raise the epoch with every owner", "outbox snapshots/refuse an owner that lost ownership",
 		"ownership/gives each of several new owners another epoch", "several handles/fence each other", "several handles/fence each other at the same moment, too",
 	}, says: "expected: 2", breaks: func(f *faulty) {
-		f.acquire = func(ctx context.Context, key string, held int64) (query.Saved, error) {
+		f.acquire = func(ctx context.Context, key string, held, seen int64) (query.Saved, error) {
 			if s, err := f.memory.Load(ctx, key); err != nil || held == 0 && s.Epoch > 0 {
 				return s, err
 			}
-			return f.memory.Acquire(ctx, key, held)
+			return f.memory.Acquire(ctx, key, held, seen)
 		}
 	}},
 	{name: "hands nothing to the next owner", finds: []string{"outbox snapshots/are handed to the next owner", "ownership/that moves during a save hands it on, or fences it"},
 		says: "Index", breaks: func(f *faulty) {
-			f.acquire = func(ctx context.Context, key string, held int64) (query.Saved, error) {
-				s, err := f.memory.Acquire(ctx, key, held)
+			f.acquire = func(ctx context.Context, key string, held, seen int64) (query.Saved, error) {
+				s, err := f.memory.Acquire(ctx, key, held, seen)
 				return query.Saved{Epoch: s.Epoch}, err
 			}
 		}},
 	{name: "takes a proof for a takeover", finds: []string{
 		"outbox snapshots/let an owner prove that it still is", "ownership/is not proven to one who takes over at the same time",
 	}, says: "Epoch", breaks: func(f *faulty) {
-		f.acquire = func(ctx context.Context, key string, _ int64) (query.Saved, error) {
-			return f.memory.Acquire(ctx, key, 0)
+		f.acquire = func(ctx context.Context, key string, held, seen int64) (query.Saved, error) {
+			if held != 0 {
+				seen = held
+			}
+			return f.memory.Acquire(ctx, key, 0, seen)
 		}
 	}},
 	{name: "accepts a stale epoch", finds: []string{
@@ -153,19 +162,19 @@ var brokenFences = []broken{
 			}
 		}},
 	{name: "reads what is saved before it takes over", finds: []string{
-		"ownership/that moves during a save hands it on, or fences it", "ownership/gives each of several new owners another epoch",
+		"ownership/that moves during a save hands it on, or fences it",
 		"several handles/fence each other at the same moment, too",
 	}, says: "Not equal", breaks: func(f *faulty) {
-		f.acquire = func(ctx context.Context, key string, held int64) (query.Saved, error) {
+		f.acquire = func(ctx context.Context, key string, held, seen int64) (query.Saved, error) {
 			s, err := f.memory.Load(ctx, key)
 			if err != nil || held != 0 {
-				return f.memory.Acquire(ctx, key, held)
+				return f.memory.Acquire(ctx, key, held, seen)
 			}
 			soon(func() bool {
 				now, _ := f.memory.Load(ctx, key)
 				return now.Epoch > s.Epoch || now.Index > s.Index
 			})
-			_, err = f.memory.Acquire(ctx, key, 0)
+			_, err = f.memory.Acquire(ctx, key, 0, seen)
 			s.Epoch++
 			return s, err
 		}
@@ -195,6 +204,91 @@ var brokenFences = []broken{
 	}},
 }
 
+// brokenTakeovers do not go by the epoch that was seen.
+var brokenTakeovers = []broken{
+	{name: "lets whoever comes take over", finds: []string{
+		"outbox snapshots/are taken over only from the epoch that was seen", "ownership/goes to one of several that have seen the same epoch",
+		"ownership/has epochs and indexes of 64 bits", "several handles/fence each other at the same moment, too",
+	}, says: "taken over by somebody else meanwhile", breaks: func(f *faulty) {
+		f.acquire = func(ctx context.Context, key string, held, _ int64) (query.Saved, error) {
+			s, err := query.Saved{}, query.ErrTakenMeanwhile
+			for errors.Is(err, query.ErrTakenMeanwhile) {
+				if s, err = f.memory.Load(ctx, key); err == nil {
+					s, err = f.memory.Acquire(ctx, key, held, s.Epoch)
+				}
+			}
+			return s, err
+		}
+	}},
+	{name: "compares the epoch that was seen before it takes over", finds: []string{
+		"ownership/goes to one of several that have seen the same epoch", "several handles/fence each other at the same moment, too",
+	}, says: "taken over by somebody else meanwhile", breaks: func(f *faulty) {
+		f.acquire = func(ctx context.Context, key string, held, seen int64) (query.Saved, error) {
+			s, err := f.memory.Load(ctx, key)
+			if err != nil || held != 0 || s.Epoch != seen {
+				return f.memory.Acquire(ctx, key, held, seen)
+			}
+			soon(func() bool {
+				now, _ := f.memory.Load(ctx, key)
+				return now.Epoch > seen
+			})
+			if s, err = f.memory.Load(ctx, key); err != nil {
+				return s, err
+			}
+			return f.memory.Acquire(ctx, key, 0, s.Epoch)
+		}
+	}},
+	{name: "takes an epoch from the future for the current one", finds: []string{"outbox snapshots/are taken over only from the epoch that was seen"},
+		says: "taken over by somebody else meanwhile", breaks: func(f *faulty) {
+			f.acquire = func(ctx context.Context, key string, held, seen int64) (query.Saved, error) {
+				if s, err := f.memory.Load(ctx, key); err == nil && held == 0 {
+					seen = min(seen, s.Epoch)
+				}
+				return f.memory.Acquire(ctx, key, held, seen)
+			}
+		}},
+	{name: "takes epoch 0 for any", finds: []string{
+		"outbox snapshots/are taken over only from the epoch that was seen",
+	}, says: "taken over by somebody else meanwhile", breaks: func(f *faulty) {
+		f.acquire = func(ctx context.Context, key string, held, seen int64) (query.Saved, error) {
+			if s, err := f.memory.Load(ctx, key); err == nil && held == 0 && seen == 0 {
+				seen = s.Epoch
+			}
+			return f.memory.Acquire(ctx, key, held, seen)
+		}
+	}},
+	{name: "fences the owner when it refuses another", finds: []string{"outbox snapshots/are taken over only from the epoch that was seen"}, says: "Epoch",
+		breaks: func(f *faulty) {
+			f.acquire = func(ctx context.Context, key string, held, seen int64) (query.Saved, error) {
+				s, err := f.memory.Acquire(ctx, key, held, seen)
+				if errors.Is(err, query.ErrTakenMeanwhile) {
+					_ = f.memory.Unregister(ctx, key)
+				}
+				return s, err
+			}
+		}},
+	{name: "fences who has seen another epoch", finds: []string{"outbox snapshots/are taken over only from the epoch that was seen"},
+		says: "taken over by somebody else meanwhile", breaks: func(f *faulty) {
+			f.acquire = func(ctx context.Context, key string, held, seen int64) (query.Saved, error) {
+				s, err := f.memory.Acquire(ctx, key, held, seen)
+				if errors.Is(err, query.ErrTakenMeanwhile) {
+					err = fmt.Errorf("%w: key %q", query.ErrFenced, key)
+				}
+				return s, err
+			}
+		}},
+	{name: "demands of an owner that it has seen its epoch", finds: []string{
+		"outbox snapshots/are proven whichever epoch was seen", "outbox snapshots/let an owner prove that it still is",
+	}, says: "taken over by somebody else meanwhile", breaks: func(f *faulty) {
+		f.acquire = func(ctx context.Context, key string, held, seen int64) (query.Saved, error) {
+			if s, err := f.memory.Load(ctx, key); err == nil && held != 0 && s.Epoch != seen {
+				return query.Saved{}, fmt.Errorf("%w: key %q", query.ErrTakenMeanwhile, key)
+			}
+			return f.memory.Acquire(ctx, key, held, seen)
+		}
+	}},
+}
+
 // onSaved has every way of reading a snapshot of an outbox change what it reads.
 func (f *faulty) onSaved(change func(*query.Saved)) {
 	load, acquire := f.load, f.acquire
@@ -203,8 +297,8 @@ func (f *faulty) onSaved(change func(*query.Saved)) {
 		change(&s)
 		return s, err
 	}
-	f.acquire = func(ctx context.Context, key string, held int64) (query.Saved, error) {
-		s, err := acquire(ctx, key, held)
+	f.acquire = func(ctx context.Context, key string, held, seen int64) (query.Saved, error) {
+		s, err := acquire(ctx, key, held, seen)
 		change(&s)
 		return s, err
 	}

@@ -28,7 +28,7 @@ type faulty struct {
 	loadActor   func(context.Context, string) (journal.ActorSnapshot, bool, error)
 	saveActor   func(context.Context, string, journal.ActorSnapshot) error
 	deleteActor func(context.Context, string, int64) error
-	acquire     func(context.Context, string, int64) (query.Saved, error)
+	acquire     func(ctx context.Context, key string, held, seen int64) (query.Saved, error)
 	load        func(context.Context, string) (query.Saved, error)
 	save        func(context.Context, string, query.Saved) error
 	unregister  func(context.Context, string) error
@@ -140,11 +140,11 @@ func (f *faulty) DeleteActorSnapshots(ctx context.Context, id string, through in
 	return f.deleteActor(ctx, id, through)
 }
 
-func (f *faulty) Acquire(ctx context.Context, key string, held int64) (query.Saved, error) {
+func (f *faulty) Acquire(ctx context.Context, key string, held, seen int64) (query.Saved, error) {
 	if err := f.open(); err != nil {
 		return query.Saved{}, err
 	}
-	return f.acquire(ctx, key, held)
+	return f.acquire(ctx, key, held, seen)
 }
 
 func (f *faulty) Load(ctx context.Context, key string) (query.Saved, error) {
@@ -254,8 +254,8 @@ func (f *faulty) onIDs(change func(string) string) {
 	f.deleteActor = func(ctx context.Context, id string, through int64) error {
 		return m.DeleteActorSnapshots(ctx, change(id), through)
 	}
-	f.acquire = func(ctx context.Context, key string, held int64) (query.Saved, error) {
-		return m.Acquire(ctx, change(key), held)
+	f.acquire = func(ctx context.Context, key string, held, seen int64) (query.Saved, error) {
+		return m.Acquire(ctx, change(key), held, seen)
 	}
 	f.load = func(ctx context.Context, key string) (query.Saved, error) { return m.Load(ctx, change(key)) }
 	f.save = func(ctx context.Context, key string, s query.Saved) error { return m.Save(ctx, change(key), s) }

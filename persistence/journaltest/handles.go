@@ -66,6 +66,7 @@ var handleCases = []testCase{
 		}
 		other := s.open(t)
 		s.takeOver(t, s.Journal, other.Journal)
+		s.oneTakesOver(t, s.Journal, other.Journal)
 		require.NoError(t, s.store().Unregister(s.ctx, outboxKey))
 		s.saveWhileMoving(t, s.Journal, other.Journal)
 	}},

@@ -59,7 +59,7 @@ func (s *subject) operations(id string) []operation {
 	if snapshots, ok := s.Journal.(query.SnapshotStore); ok {
 		ops = append(ops,
 			operation{"Acquire", false, true, func(ctx context.Context) error {
-				_, err := snapshots.Acquire(ctx, "outbox/x", 0)
+				_, err := snapshots.Acquire(ctx, "outbox/x", 0, 0)
 				return err
 			}},
 			operation{"Load", false, false, func(ctx context.Context) error {

@@ -40,9 +40,56 @@ var outboxSnapshotCases = []testCase{
 	{"let an owner prove that it still is", snapshotStore, func(t *testing.T, s *subject) {
 		epoch := s.acquire(t, outboxKey).Epoch
 		require.NoError(t, s.save(epoch, 1, "one"))
-		again, err := s.store().Acquire(s.ctx, outboxKey, epoch)
+		again, err := s.store().Acquire(s.ctx, outboxKey, epoch, 0)
 		require.NoError(t, err)
 		requireSaved(t, epoch, 1, "one", again)
+		require.NoError(t, s.save(epoch, 2, "two"))
+	}},
+	{"are taken over only from the epoch that was seen", snapshotStore, func(t *testing.T, s *subject) {
+		refuses := func(wrong ...int64) {
+			t.Helper()
+			before := s.load(t, outboxKey)
+			for _, seen := range wrong {
+				saved, err := s.store().Acquire(s.ctx, outboxKey, 0, seen)
+				s.isTaken(t, saved, err)
+				require.Equal(t, before, s.load(t, outboxKey), "after epoch %d was seen", seen)
+			}
+		}
+		refuses(-1, 1, 2, math.MaxInt64) // nothing is stored
+		for epoch := range int64(3) {
+			s.isFenced(t, s.save(epoch, 1, "never acquired"))
+		}
+		for epoch := int64(1); epoch <= 3; epoch++ {
+			saved, err := s.store().Acquire(s.ctx, outboxKey, 0, epoch-1)
+			require.NoError(t, err)
+			require.Equal(t, epoch, saved.Epoch)
+			require.Equal(t, epoch-1, saved.Index)
+			require.NoError(t, s.save(epoch, epoch, "x"))
+			refuses(-1, 0, epoch-1, epoch+1, epoch+1<<32, math.MaxInt64)
+		}
+		require.NoError(t, s.save(3, 9, "nine"), "the owner still is one")
+
+		require.NoError(t, s.store().Unregister(s.ctx, outboxKey))
+		freed := s.load(t, outboxKey).Epoch
+		refuses(0, 3, freed-1, freed+1)
+		s.isFenced(t, s.save(freed, 1, "without an owner"))
+		saved, err := s.store().Acquire(s.ctx, outboxKey, 0, freed)
+		require.NoError(t, err)
+		require.Equal(t, query.Saved{Epoch: freed + 1}, saved)
+		require.NoError(t, s.save(freed+1, 1, "one"))
+	}},
+	{"are proven whichever epoch was seen", snapshotStore, func(t *testing.T, s *subject) {
+		old := s.acquire(t, outboxKey).Epoch
+		epoch := s.acquire(t, outboxKey).Epoch
+		require.NoError(t, s.save(epoch, 1, "one"))
+		for _, seen := range []int64{-1, 0, old, epoch, epoch + 1, math.MaxInt64} {
+			saved, err := s.store().Acquire(s.ctx, outboxKey, epoch, seen)
+			require.NoError(t, err, "seen %d", seen)
+			requireSaved(t, epoch, 1, "one", saved)
+			_, err = s.store().Acquire(s.ctx, outboxKey, old, seen)
+			s.isFenced(t, err)
+		}
+		requireSaved(t, epoch, 1, "one", s.load(t, outboxKey))
 		require.NoError(t, s.save(epoch, 2, "two"))
 	}},
 	{"refuse an owner that lost ownership", snapshotStore, func(t *testing.T, s *subject) {
@@ -52,7 +99,7 @@ var outboxSnapshotCases = []testCase{
 
 		s.isFenced(t, s.save(old, 2, "old"))
 		s.isFenced(t, s.save(old, 1_000_000, "old"))
-		_, err := s.store().Acquire(s.ctx, outboxKey, old)
+		_, err := s.store().Acquire(s.ctx, outboxKey, old, 0)
 		s.isFenced(t, err)
 		requireSaved(t, current, 1, "old", s.load(t, outboxKey))
 
@@ -64,13 +111,13 @@ var outboxSnapshotCases = []testCase{
 		for _, epoch := range []int64{-1, 0, 1, 2} {
 			s.isFenced(t, s.save(epoch, 1, "never acquired"))
 		}
-		_, err := s.store().Acquire(s.ctx, outboxKey, 1)
+		_, err := s.store().Acquire(s.ctx, outboxKey, 1, 0)
 		s.isFenced(t, err)
 		require.Equal(t, query.Saved{}, s.load(t, outboxKey))
 
 		epoch := s.acquire(t, outboxKey).Epoch
 		s.isFenced(t, s.save(epoch+1, 1, "from the future"))
-		_, err = s.store().Acquire(s.ctx, outboxKey, epoch+1)
+		_, err = s.store().Acquire(s.ctx, outboxKey, epoch+1, epoch)
 		s.isFenced(t, err)
 		require.Equal(t, query.Saved{Epoch: epoch}, s.load(t, outboxKey))
 	}},
@@ -109,7 +156,7 @@ var outboxSnapshotCases = []testCase{
 			s.isFenced(t, s.save(epoch, 2, "without an owner"))
 		}
 		for held := int64(1); held <= freed.Epoch+1; held++ {
-			_, err := s.store().Acquire(s.ctx, outboxKey, held)
+			_, err := s.store().Acquire(s.ctx, outboxKey, held, freed.Epoch)
 			s.isFenced(t, err)
 		}
 
@@ -136,7 +183,7 @@ var outboxSnapshotCases = []testCase{
 			loaded := s.load(t, outboxKey).Data
 			require.True(t, bytes.Equal(data, loaded) && (data == nil) == (loaded == nil), "data %d, of %d bytes, differ", i, len(data))
 			clear(loaded)
-			proven, err := s.store().Acquire(s.ctx, outboxKey, epoch)
+			proven, err := s.store().Acquire(s.ctx, outboxKey, epoch, 0)
 			require.NoError(t, err)
 			require.True(t, bytes.Equal(data, proven.Data), "data %d, of %d bytes, are the journal's own memory", i, len(data))
 		}
@@ -192,7 +239,7 @@ func (s *subject) keepsOf(t *testing.T, epoch, index int64, keep query.Keep) {
 	require.Equal(t, keep, got.Keep, "retention goes by it")
 	clear(got.Keep.Held)
 	clear(got.Keep.Parked)
-	proven, err := s.store().Acquire(s.ctx, outboxKey, epoch)
+	proven, err := s.store().Acquire(s.ctx, outboxKey, epoch, 0)
 	require.NoError(t, err)
 	require.Equal(t, keep, proven.Keep, "what Acquire returns")
 }
@@ -201,9 +248,18 @@ func (s *subject) store() query.SnapshotStore { return s.Journal.(query.Snapshot
 
 func (s *subject) acquire(t *testing.T, key string) query.Saved {
 	t.Helper()
-	saved, err := s.store().Acquire(s.ctx, key, 0)
+	saved, err := s.store().Acquire(s.ctx, key, 0, s.load(t, key).Epoch)
 	require.NoError(t, err)
 	return saved
+}
+
+// isTaken checks that a takeover was refused because of the epoch that was seen.
+func (s *subject) isTaken(t *testing.T, saved query.Saved, err error) {
+	t.Helper()
+	require.ErrorIs(t, err, query.ErrTakenMeanwhile)
+	require.NotErrorIs(t, err, query.ErrFenced, "it may try again")
+	require.ErrorContains(t, err, outboxKey)
+	require.Equal(t, query.Saved{}, saved)
 }
 
 func (s *subject) load(t *testing.T, key string) query.Saved {
@@ -221,6 +277,7 @@ func (s *subject) isFenced(t *testing.T, err error) {
 	t.Helper()
 	require.ErrorIs(t, err, query.ErrFenced)
 	require.NotErrorIs(t, err, query.ErrStaleIndex)
+	require.NotErrorIs(t, err, query.ErrTakenMeanwhile)
 	require.ErrorContains(t, err, outboxKey)
 }
 

@@ -1,6 +1,7 @@
 package journaltest
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -16,6 +17,9 @@ import (
 var ownershipCases = []testCase{
 	{"gives each of several new owners another epoch", snapshotStore, func(t *testing.T, s *subject) {
 		s.takeOver(t, s.Journal)
+	}},
+	{"goes to one of several that have seen the same epoch", snapshotStore, func(t *testing.T, s *subject) {
+		s.oneTakesOver(t, s.Journal)
 	}},
 	{"lets one of several saves of an index win", snapshotStore, func(t *testing.T, s *subject) {
 		epoch := s.acquire(t, outboxKey).Epoch
@@ -68,8 +72,8 @@ var ownershipCases = []testCase{
 				takeErr  error
 			)
 			atOnce(round,
-				func() { proven, proofErr = s.store().Acquire(s.ctx, outboxKey, old) },
-				func() { taken, takeErr = s.store().Acquire(s.ctx, outboxKey, 0) })
+				func() { proven, proofErr = s.store().Acquire(s.ctx, outboxKey, old, old) },
+				func() { taken, takeErr = s.store().Acquire(s.ctx, outboxKey, 0, old) })
 			require.NoError(t, takeErr)
 			require.Equal(t, old+1, taken.Epoch, "a proof takes nothing")
 			if proofErr == nil {
@@ -99,9 +103,10 @@ var ownershipCases = []testCase{
 	}},
 	{"of a key that is none is kept exactly, or refused", snapshotStore, func(t *testing.T, s *subject) {
 		for name, key := range invalidIDs {
-			saved, err := s.store().Acquire(s.ctx, key, 0)
+			saved, err := s.store().Acquire(s.ctx, key, 0, 0)
 			if err != nil {
 				require.NotErrorIs(t, err, query.ErrFenced, "a key that is %s has no owner", name)
+				require.NotErrorIs(t, err, query.ErrTakenMeanwhile, "nobody has a key that is %s", name)
 				require.Error(t, s.store().Save(s.ctx, key, query.Saved{Epoch: 1, Index: 1}), "a key that is %s", name)
 				require.Less(t, len(err.Error()), 1000, "Acquire repeats a key that is %s in full", name)
 				continue
@@ -120,8 +125,10 @@ var ownershipCases = []testCase{
 		}
 		for _, wrong := range []int64{math.MaxInt64, math.MinInt64, -1, epoch + 1<<32} {
 			s.isFenced(t, s.save(wrong, math.MaxInt64, "x"))
-			_, err := s.store().Acquire(s.ctx, outboxKey, wrong)
+			_, err := s.store().Acquire(s.ctx, outboxKey, wrong, epoch)
 			s.isFenced(t, err)
+			saved, err := s.store().Acquire(s.ctx, outboxKey, 0, wrong)
+			s.isTaken(t, saved, err)
 		}
 	}},
 }
@@ -135,7 +142,8 @@ func atOnce(round int, fns ...func()) {
 	wg.Wait()
 }
 
-// takeOver has owners acquire a key at once, by turns through each of the journals, which are the same one.
+// takeOver has owners acquire a key at once, by turns through each of the journals, which are the same one. Each tries until
+// it has the key.
 func (s *subject) takeOver(t *testing.T, journals ...Journal) {
 	t.Helper()
 	const owners, rounds = 8, 5
@@ -149,8 +157,14 @@ func (s *subject) takeOver(t *testing.T, journals ...Journal) {
 		for i := range owners {
 			store := journals[i%len(journals)].(query.SnapshotStore)
 			wg.Go(func() {
-				saved, err := store.Acquire(s.ctx, outboxKey, 0)
-				epochs[i], errs[i] = saved.Epoch, err
+				errs[i] = query.ErrTakenMeanwhile
+				for errors.Is(errs[i], query.ErrTakenMeanwhile) {
+					var saved query.Saved
+					if saved, errs[i] = store.Load(s.ctx, outboxKey); errs[i] == nil {
+						saved, errs[i] = store.Acquire(s.ctx, outboxKey, 0, saved.Epoch)
+					}
+					epochs[i] = saved.Epoch
+				}
 			})
 		}
 		wg.Wait()
@@ -164,6 +178,36 @@ func (s *subject) takeOver(t *testing.T, journals ...Journal) {
 		require.Equal(t, int64(i+1), epoch, "epochs that were given: %v", all)
 	}
 	require.Equal(t, int64(len(all)), s.load(t, outboxKey).Epoch)
+}
+
+// oneTakesOver has owners that have seen the same epoch acquire a key at once, by turns through each of the journals, which are
+// the same one.
+func (s *subject) oneTakesOver(t *testing.T, journals ...Journal) {
+	t.Helper()
+	const owners, rounds = 8, 5
+	seen := s.load(t, outboxKey).Epoch
+	for range rounds {
+		var (
+			wg    sync.WaitGroup
+			saved [owners]query.Saved
+			errs  [owners]error
+		)
+		for i := range owners {
+			store := journals[i%len(journals)].(query.SnapshotStore)
+			wg.Go(func() { saved[i], errs[i] = store.Acquire(s.ctx, outboxKey, 0, seen) })
+		}
+		wg.Wait()
+		winner := slices.Index(errs[:], nil)
+		require.NotEqual(t, -1, winner, "nobody has taken over from epoch %d: %v", seen, errs)
+		for i, err := range errs {
+			if i != winner {
+				s.isTaken(t, saved[i], err)
+			}
+		}
+		seen++
+		require.Equal(t, seen, saved[winner].Epoch)
+		require.Equal(t, seen, s.load(t, outboxKey).Epoch)
+	}
 }
 
 // saveWhileMoving has the owner of a key save through one journal while somebody takes the key over through another,
@@ -183,7 +227,7 @@ func (s *subject) saveWhileMoving(t *testing.T, owner, next Journal) {
 			func() {
 				saveErr = owner.(query.SnapshotStore).Save(s.ctx, outboxKey, query.Saved{Epoch: epoch, Index: index, Data: []byte(data)})
 			},
-			func() { moved, movingErr = next.(query.SnapshotStore).Acquire(s.ctx, outboxKey, 0) })
+			func() { moved, movingErr = next.(query.SnapshotStore).Acquire(s.ctx, outboxKey, 0, epoch) })
 		require.NoError(t, movingErr)
 		require.Equal(t, epoch+1, moved.Epoch)
 		if saveErr == nil {

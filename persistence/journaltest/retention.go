@@ -110,6 +110,13 @@ var retentionCases = append([]testCase{
 		require.Equal(t, journal.Trimmed{Slowest: "outbox/unsaved"}, s.trim(t))
 		require.Len(t, s.all(t), 3)
 	}},
+	{"goes by no outbox that was refused", trimmer, func(t *testing.T, s *subject) {
+		s.deleted(t, "a", 3)
+		saved, err := s.store().Acquire(s.ctx, outboxKey, 0, 1)
+		s.isTaken(t, saved, err)
+		_, err = s.trimmer().Trim(s.ctx, journal.Retention{})
+		require.ErrorIs(t, err, journal.ErrNoOutbox, "it registers nothing")
+	}},
 	{"is refused while no outbox is registered", trimmer, func(t *testing.T, s *subject) {
 		s.deleted(t, "a", 3)
 		refused := func() {

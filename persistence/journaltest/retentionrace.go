@@ -18,7 +18,7 @@ import (
 var trimRaceCases = []testCase{
 	{"removes nothing from an outbox that registers meanwhile", trimmer, func(t *testing.T, s *subject) {
 		s.keepsFrom(t, func(key string) error {
-			_, err := s.store().Acquire(s.ctx, key, 0)
+			_, err := s.store().Acquire(s.ctx, key, 0, 0)
 			return err
 		})
 	}},

@@ -22,11 +22,23 @@ func (o *owner) holds(epoch int64) bool {
 	return o != nil && o.registered && o.saved.Epoch == epoch
 }
 
+// epoch is the stored one.
+func (o *owner) epoch() int64 {
+	if o == nil {
+		return 0
+	}
+	return o.saved.Epoch
+}
+
 // Acquire implements query.SnapshotStore.
-func (j *Journal) Acquire(ctx context.Context, key string, held int64) (saved query.Saved, err error) {
+func (j *Journal) Acquire(ctx context.Context, key string, held, seen int64) (saved query.Saved, err error) {
 	err = j.write(ctx, func() error {
 		o := j.owners[key]
 		switch {
+		case held != 0 && !o.holds(held):
+			return j.fenced(key, held)
+		case held == 0 && seen != o.epoch():
+			return fmt.Errorf("%w: epoch %d was seen, the current one is %d", query.ErrTakenMeanwhile, seen, o.epoch())
 		case held == 0:
 			if o == nil {
 				o = new(owner)
@@ -34,8 +46,6 @@ func (j *Journal) Acquire(ctx context.Context, key string, held int64) (saved qu
 			}
 			o.registered = true
 			o.saved.Epoch++
-		case !o.holds(held):
-			return j.fenced(key, held)
 		}
 		saved = cloneSaved(o.saved)
 		return nil
@@ -81,11 +91,7 @@ func (j *Journal) Unregister(ctx context.Context, key string) error {
 }
 
 func (j *Journal) fenced(key string, epoch int64) error {
-	var current int64
-	if o := j.owners[key]; o != nil {
-		current = o.saved.Epoch
-	}
-	return fmt.Errorf("%w: epoch %d was given, the current one is %d", query.ErrFenced, epoch, current)
+	return fmt.Errorf("%w: epoch %d was given, the current one is %d", query.ErrFenced, epoch, j.owners[key].epoch())
 }
 
 func cloneSaved(s query.Saved) query.Saved {

@@ -97,7 +97,7 @@ func (j *Journal) operation(what, id string) (op string, err error) {
 
 // isAnswer reports whether err is what a statement found out, as opposed to a failure to find out.
 func isAnswer(err error) bool {
-	return journal.IsFinal(err) || errors.Is(err, query.ErrFenced) || errors.Is(err, query.ErrStaleIndex)
+	return journal.IsFinal(err) || errors.Is(err, query.ErrFenced) || errors.Is(err, query.ErrTakenMeanwhile) || errors.Is(err, query.ErrStaleIndex)
 }
 
 // sqlState returns the SQLSTATE of the server's error, "" for another one.

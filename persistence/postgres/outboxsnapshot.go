@@ -16,10 +16,12 @@ import (
 const (
 	outboxSnapshotSQL = `SELECT registered, epoch, idx, watermark, keep::text, data FROM {{outbox_snapshots}} WHERE key = $1`
 
-	// outboxAcquireSQL waits for a batch of Trim under way, which has not seen that the key is registered.
+	// outboxAcquireSQL waits for a batch of Trim under way, which has not seen that the key is registered. It returns no row if
+	// the epoch is not the one that was seen. Rows are never removed: who has seen an epoch other than 0 has seen a row.
 	outboxAcquireSQL = `INSERT INTO {{outbox_snapshots}} AS o (key, registered, epoch)
 		SELECT $1::text, true, 1 FROM pg_advisory_xact_lock_shared($2)
-		ON CONFLICT (key) DO UPDATE SET registered = true, epoch = o.epoch + 1
+		WHERE $3::bigint = 0 OR EXISTS (SELECT FROM {{outbox_snapshots}} WHERE key = $1::text)
+		ON CONFLICT (key) DO UPDATE SET registered = true, epoch = o.epoch + 1 WHERE o.epoch = $3::bigint
 		RETURNING registered, epoch, idx, watermark, keep::text, data`
 
 	outboxSaveSQL = `UPDATE {{outbox_snapshots}} SET idx = $3, watermark = $4, keep = $5::text::json, saved_at = clock_timestamp(), data = $6
@@ -31,14 +33,17 @@ const (
 )
 
 // Acquire implements query.SnapshotStore.
-func (j *Journal) Acquire(ctx context.Context, key string, held int64) (saved query.Saved, err error) {
+func (j *Journal) Acquire(ctx context.Context, key string, held, seen int64) (saved query.Saved, err error) {
 	op, err := j.operation("take ownership", key)
 	if err != nil {
 		return query.Saved{}, err
 	}
 	err = j.do(ctx, op, func(conn *pgx.Conn) error {
 		if held == 0 {
-			saved, _, err = j.loadSaved(ctx, conn, j.statements.acquire, key, j.registrationKey())
+			saved, _, err = j.loadSaved(ctx, conn, j.statements.acquire, key, j.registrationKey(), seen)
+			if err == nil && saved.Epoch == 0 {
+				err = fmt.Errorf("%w: epoch %d was seen, and is not the current one", query.ErrTakenMeanwhile, seen)
+			}
 			return err
 		}
 		var registered bool

@@ -182,8 +182,11 @@ func TestAConnectionIsLostAfterEachMessage(t *testing.T) {
 			name: "ownership, and a save",
 			do: func(ctx context.Context, w *wired, run int) error {
 				key := "outbox/" + idOf(run)
-				saved, err := w.j.Acquire(ctx, key, 0)
+				saved, err := w.j.Load(ctx, key)
 				if err != nil {
+					return err
+				}
+				if saved, err = w.j.Acquire(ctx, key, 0, saved.Epoch); err != nil {
 					return err
 				}
 				return w.j.Save(ctx, key, query.Saved{Epoch: saved.Epoch, Index: saved.Index + 1, Data: []byte(key)})

@@ -35,7 +35,9 @@ func published(t testing.TB, j *postgres.Journal) query.Saved {
 	t.Helper()
 	head, err := j.Head(t.Context())
 	require.NoError(t, err)
-	saved, err := j.Acquire(t.Context(), "outbox/all", 0)
+	saved, err := j.Load(t.Context(), "outbox/all")
+	require.NoError(t, err)
+	saved, err = j.Acquire(t.Context(), "outbox/all", 0, saved.Epoch)
 	require.NoError(t, err)
 	saved.Index++
 	saved.Keep.Watermark = head.Offset
@@ -68,7 +70,7 @@ func TestWhoRegistersAndABatchOfTrimWaitForEachOther(t *testing.T) {
 	batch := begin(t, pool, fmt.Sprintf("SELECT pg_advisory_xact_lock(%d)", j.Registration()))
 	registered := make(chan error, 1)
 	go func() {
-		_, err := j.Acquire(context.Background(), "outbox/new", 0)
+		_, err := j.Acquire(context.Background(), "outbox/new", 0, 0)
 		registered <- err
 	}()
 	require.NoError(t, testkit.AwaitCondition(t.Context(), waitsForLock(t, pool, "advisory"), 20*time.Second, "who registers waits"))

@@ -9,6 +9,11 @@ import (
 // It is final.
 var ErrFenced = errors.New("fenced: another owner has taken over")
 
+// ErrTakenMeanwhile says that the key's epoch is no longer the one that its caller has seen: somebody has taken the key over,
+// or unregistered it, since the caller loaded it. Nothing has changed. Who still wants the key loads it again, and tries
+// again with the epoch that it finds then.
+var ErrTakenMeanwhile = errors.New("taken over by somebody else meanwhile")
+
 // ErrStaleIndex says that a snapshot with the same or a greater index is already stored under the current
 // epoch: the one that was refused is old, or was saved before.
 var ErrStaleIndex = errors.New("a snapshot with this or a greater index is already saved")
@@ -16,16 +21,23 @@ var ErrStaleIndex = errors.New("a snapshot with this or a greater index is alrea
 // SnapshotStore keeps the snapshots of outboxes, one per key, so that only the latest owner of a key can save.
 // It is apart from the snapshots of persistent actors.
 //
-// Its methods may be called concurrently and by several processes. An error other than ErrFenced, ErrStaleIndex
-// and ErrClosed leaves the outcome unknown; Load then tells.
+// Its methods may be called concurrently and by several processes. An error other than ErrFenced, ErrTakenMeanwhile,
+// ErrStaleIndex and ErrClosed leaves the outcome unknown; Load then tells.
 type SnapshotStore interface {
-	// Acquire takes or re-proves ownership of a key. With held 0 it makes the caller the owner: the epoch
-	// grows by one, in the same transaction that reads what is saved. With another held it answers ErrFenced
-	// unless held is the current epoch, and changes nothing. Either way it registers the key, so that the
-	// journal keeps every event that the key's owner has yet to publish.
+	// Acquire takes or re-proves ownership of a key.
 	//
-	// It returns the current epoch and the latest snapshot; Index is 0 and Data nil if none was ever saved.
-	Acquire(ctx context.Context, key string, held int64) (Saved, error)
+	// With held 0 it makes the caller the owner, if the stored epoch is still seen: the one that the caller has
+	// loaded, which is 0 where nothing is stored. The epoch grows by one, in the same transaction that compares it and
+	// that reads what is saved. The key is registered, so that the journal keeps every event that its owner has yet to
+	// publish. Otherwise it answers ErrTakenMeanwhile, and changes nothing. So of several that have seen the same epoch
+	// one becomes the owner, and a request that was thought lost, and lands after a later one, fences nobody.
+	//
+	// With another held it proves that the caller still is the owner: it answers ErrFenced unless held is the current
+	// epoch of a registered key, and changes nothing. Seen does not matter then.
+	//
+	// It returns the current epoch and the latest snapshot; Index is 0 and Data nil if none was ever saved. Nothing is taken
+	// over once ctx has ended, but for what the store had begun by then.
+	Acquire(ctx context.Context, key string, held, seen int64) (Saved, error)
 
 	// Load returns the current epoch and the latest snapshot of the key, and changes nothing. An unknown key
 	// has epoch 0.

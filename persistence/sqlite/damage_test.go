@@ -104,7 +104,7 @@ func readers(t *testing.T, j *sqlite.Journal) map[string]func(from int64) error 
 func TestAKeepThatCannotBeReadIsNotTakenForNone(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.db")
 	j := open(t, path)
-	saved, err := j.Acquire(t.Context(), "outbox/x", 0)
+	saved, err := j.Acquire(t.Context(), "outbox/x", 0, 0)
 	require.NoError(t, err)
 	saved.Index, saved.Data = 1, []byte("data")
 	saved.Keep = query.Keep{Watermark: 7, Held: map[string]int64{"a": 3}}
@@ -114,7 +114,7 @@ func TestAKeepThatCannotBeReadIsNotTakenForNone(t *testing.T) {
 		_, err := j.Load(t.Context(), "outbox/x")
 		require.ErrorContains(t, err, "outbox/x", keep)
 		require.ErrorContains(t, err, "what is kept")
-		_, err = j.Acquire(t.Context(), "outbox/x", 0)
+		_, err = j.Acquire(t.Context(), "outbox/x", 0, saved.Epoch)
 		require.ErrorContains(t, err, "what is kept")
 	}
 	rawSQL(t, path, `UPDATE outbox_snapshots SET keep = '{"held":{"a":3}}'`)

@@ -72,6 +72,7 @@ func (j *Journal) operation(what, id string) (op string, err error) {
 func isAnswer(err error) bool {
 	return journal.IsFinal(err) ||
 		errors.Is(err, query.ErrFenced) ||
+		errors.Is(err, query.ErrTakenMeanwhile) ||
 		errors.Is(err, query.ErrStaleIndex)
 }
 

@@ -139,7 +139,7 @@ func integrity(t *testing.T, path string) (answer string) {
 func TestNothingIsSavedIntoAFileThatIsGone(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.db")
 	j := open(t, path)
-	saved, err := j.Acquire(t.Context(), "outbox/x", 0)
+	saved, err := j.Acquire(t.Context(), "outbox/x", 0, 0)
 	require.NoError(t, err)
 	require.NoError(t, os.Remove(path))
 	requireFileChanged(t, path, j.Save(t.Context(), "outbox/x", query.Saved{Epoch: saved.Epoch, Index: 1}))

@@ -105,9 +105,9 @@ type counting struct {
 	begun, failed atomic.Int64
 }
 
-func (c *counting) Acquire(ctx context.Context, key string, held int64) (query.Saved, error) {
+func (c *counting) Acquire(ctx context.Context, key string, held, seen int64) (query.Saved, error) {
 	c.begun.Add(1)
-	return c.Journal.Acquire(ctx, key, held)
+	return c.Journal.Acquire(ctx, key, held, seen)
 }
 
 func (c *counting) Save(ctx context.Context, key string, s query.Saved) error {

@@ -97,7 +97,7 @@ func (c *crowd) recorder(name string, calls int) {
 // keeper does what else is written, and must not starve.
 func (c *crowd) keeper(id string, saves int64) {
 	key := "outbox/" + id
-	saved, err := c.j.Acquire(c.t.Context(), key, 0)
+	saved, err := c.j.Acquire(c.t.Context(), key, 0, 0)
 	if !assert.NoError(c.t, err) {
 		return
 	}

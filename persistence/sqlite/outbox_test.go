@@ -193,7 +193,7 @@ type damagedSnapshot struct {
 	data []byte
 }
 
-func (d *damagedSnapshot) Acquire(ctx context.Context, key string, _ int64) (query.Saved, error) {
+func (d *damagedSnapshot) Acquire(ctx context.Context, key string, _, _ int64) (query.Saved, error) {
 	saved, err := d.Load(ctx, key)
 	saved.Data = d.data
 	return saved, err

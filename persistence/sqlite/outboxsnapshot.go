@@ -28,7 +28,7 @@ const (
 )
 
 // Acquire implements query.SnapshotStore.
-func (j *Journal) Acquire(ctx context.Context, key string, held int64) (saved query.Saved, err error) {
+func (j *Journal) Acquire(ctx context.Context, key string, held, seen int64) (saved query.Saved, err error) {
 	op, err := j.operation("take ownership", key)
 	if err != nil {
 		return query.Saved{}, err
@@ -41,6 +41,9 @@ func (j *Journal) Acquire(ctx context.Context, key string, held int64) (saved qu
 		}
 		if saved, err = loadSaved(ctx, tx.StmtContext(ctx, j.stmts.outboxCurrent), key); err != nil || held != 0 {
 			return err
+		}
+		if saved.Epoch != seen {
+			return fmt.Errorf("%w: epoch %d was seen, the current one is %d", query.ErrTakenMeanwhile, seen, saved.Epoch)
 		}
 		saved.Epoch++
 		_, err := tx.StmtContext(ctx, j.stmts.outboxRegister).ExecContext(ctx, key, saved.Epoch)

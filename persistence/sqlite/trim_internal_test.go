@@ -43,7 +43,7 @@ func TestAFileOfTheFirstVersionIsTrimmed(t *testing.T) {
 	}
 	head, err := j.Head(ctx)
 	require.NoError(t, err)
-	saved, err := j.Acquire(ctx, "outbox/x", 0)
+	saved, err := j.Acquire(ctx, "outbox/x", 0, 0)
 	require.NoError(t, err)
 	require.NoError(t, j.Save(ctx, "outbox/x", query.Saved{Epoch: saved.Epoch, Index: 1, Keep: query.Keep{Watermark: head.Offset}}))
 	trimmed, err := j.Trim(ctx, journal.Retention{})

@@ -6,9 +6,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// An Acquire that its caller thought lost, and that lands after a later one, fences the owner of the moment for nobody.
-// Nothing is lost by that, but until somebody starts another outbox nothing is published. The test counts how often it
-// happens by three rules of a store, of which the first is the product's: docs/decisions/0016-handover.md.
+// An Acquire that its caller thought lost, and that lands after a later one, would fence the owner of the moment for nobody.
+// Nothing would be lost by that, but until somebody started another outbox nothing would be published. The test counts how often it
+// happens by three rules of a store, of which the last is the product's: docs/decisions/0016-handover.md.
 func TestALateAcquireFencesForNobody(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it runs the simulation three times")
@@ -27,11 +27,11 @@ func TestALateAcquireFencesForNobody(t *testing.T) {
 	}
 	plain := count("whoever comes takes over", acquirePlain)
 	named := count("the store knows its owner", acquireNamed)
-	from := count("whoever comes says from which epoch", acquireFrom)
+	seen := count("whoever comes says which epoch it has seen", acquireSeen)
 	require.Positive(t, plain.itself)
 	require.Positive(t, plain.another)
 	require.Zero(t, named.itself)
 	require.Positive(t, named.another, "to know the owner's name is not enough")
-	require.Zero(t, from.itself)
-	require.Less(t, from.another, plain.another/4)
+	require.Zero(t, seen.itself)
+	require.Less(t, seen.another, plain.another/4)
 }

@@ -202,6 +202,9 @@ func (s *fencedStore) countTakeover(by *owner, call *acquireCall) {
 	case before == by:
 		h.stats[statFencedByItself]++
 		h.logf("%v is fenced by an Acquire of its own, that was thought lost", by)
+		if h.rules.acquire == acquireSeen {
+			h.failf("%v, which has seen a later epoch, is fenced by an Acquire of its own", by)
+		}
 	case !by.gone && by.epoch == 0: // it has given up on this one, and goes on trying
 	default:
 		h.stats[statFencedForNobody]++

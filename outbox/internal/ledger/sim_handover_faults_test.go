@@ -63,8 +63,9 @@ const (
 	statTakenOver
 	statProved
 	statAcquireFailed
+	statTakenMeanwhile
 	statReplacedBeforeBegin
-	statFencedByItself
+	statFencedByItself // by another rule than the product's
 	statFencedForNobody
 	statSlept
 	statCut
@@ -99,7 +100,7 @@ const (
 )
 
 var handoverStatisticNames = [...]string{
-	"events", "taken over", "epoch proved", "acquire failed", "replaced before it began",
+	"events", "taken over", "epoch proved", "acquire failed", "taken meanwhile", "replaced before it began",
 	"fenced by its own late Acquire", "fenced by a late Acquire for nobody", "suspended", "cut off", "just at a request", "restart", "kill",
 	"stop", "drain", "drained", "last save", "trimmed", "missing", "parked", "answer late", "save fenced", "save stale",
 	"save undecided", "looked and saved", "looked and not saved", "looked and fenced", "learned by a save",
@@ -118,7 +119,7 @@ func (st *handoverStatistics) add(other *handoverStatistics) {
 
 func (st *handoverStatistics) missing() (names []string) {
 	for i, n := range st {
-		if n == 0 {
+		if n == 0 && handoverStatistic(i) != statFencedByItself {
 			names = append(names, handoverStatisticNames[i])
 		}
 	}

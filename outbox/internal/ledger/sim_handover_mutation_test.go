@@ -26,6 +26,7 @@ const (
 	provesAnyEpoch
 	readsBeforeTaking
 	takesOverAtRestart
+	takesOverFromAny
 	indexNotCarriedOn
 	anySaveWillDo
 	fencedSaveIsTriedAgain
@@ -40,6 +41,7 @@ var brokenRules = map[rule]string{
 	provesAnyEpoch:         "an older epoch is proved",
 	readsBeforeTaking:      "a takeover reads the snapshot before it raises the epoch",
 	takesOverAtRestart:     "a restarted owner takes over instead of proving its epoch",
+	takesOverFromAny:       "a takeover does not go by the epoch that was seen",
 	indexNotCarriedOn:      "a restarted owner does not outbid the save that may be on its way",
 	anySaveWillDo:          "an unknown save counts as done where the epoch is still ours",
 	fencedSaveIsTriedAgain: "a fenced save is tried again",

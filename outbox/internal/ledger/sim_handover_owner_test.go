@@ -146,8 +146,9 @@ func (o *owner) acquire() {
 				o.acquired(call, storeReply{}, err)
 				return
 			}
-			if h.rules.acquire == acquireFrom && h.now > deadline {
-				return // it is too late to go on
+			if h.rules.acquire == acquireSeen && h.now > deadline {
+				o.acquired(call, storeReply{}, errUnanswered) // it is too late to go on
+				return
 			}
 			take(r)
 		})

@@ -32,25 +32,21 @@ func newFencedStore(h *handover) *fencedStore {
 }
 
 // storeReply is what a call to the store returns. An error other than query.ErrFenced, query.ErrStaleIndex and
-// errTakenMeanwhile leaves the outcome unknown.
+// query.ErrTakenMeanwhile leaves the outcome unknown.
 type storeReply struct {
 	epoch, index int64
 	view         *view
 	err          error
 }
 
-var (
-	errUnanswered = errors.New("the store did not answer in time")
-	// errTakenMeanwhile refuses to take over from an epoch that is no longer the current one.
-	errTakenMeanwhile = errors.New("somebody else has taken over meanwhile")
-)
+var errUnanswered = errors.New("the store did not answer in time")
 
 func (s *fencedStore) load() storeReply {
 	return storeReply{epoch: s.epoch, index: s.index, view: s.view}
 }
 
-// acquire is query.SnapshotStore.Acquire. from is the epoch that the owner has seen before it takes over.
-func (s *fencedStore) acquire(by *owner, call *acquireCall, from int64) storeReply {
+// acquire is query.SnapshotStore.Acquire.
+func (s *fencedStore) acquire(by *owner, call *acquireCall, seen int64) storeReply {
 	h := s.h
 	switch {
 	case call.held != 0:
@@ -61,8 +57,9 @@ func (s *fencedStore) acquire(by *owner, call *acquireCall, from int64) storeRep
 		return s.load()
 	case h.rules.acquire == acquireNamed && s.owner == by:
 		return s.load()
-	case h.rules.acquire == acquireFrom && from != s.epoch:
-		return storeReply{err: errTakenMeanwhile}
+	case h.rules.acquire == acquireSeen && h.rules.broken != takesOverFromAny && seen != s.epoch:
+		h.stats[statTakenMeanwhile]++
+		return storeReply{err: query.ErrTakenMeanwhile}
 	}
 	s.countTakeover(by, call)
 	if s.epoch == 0 || h.rules.broken != epochNotRaised {
@@ -108,12 +105,12 @@ func (s *fencedStore) save(by *stint, index int64, v *view) error {
 type acquireRule uint8
 
 const (
+	// acquireSeen, the product's: whoever comes says which epoch it has seen, and takes over if that is still the current one.
+	acquireSeen acquireRule = iota
 	// acquirePlain: whoever comes takes over.
-	acquirePlain acquireRule = iota
+	acquirePlain
 	// acquireNamed: the store knows the owner, and gives the epoch that it has to one who owns the name already.
 	acquireNamed
-	// acquireFrom: whoever comes says which epoch it has seen, and takes over if that is still the current one.
-	acquireFrom
 )
 
 // call makes a call to the store, as the actor does off its mailbox. The request may arrive late or never, also after the

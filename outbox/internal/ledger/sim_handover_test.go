@@ -42,7 +42,9 @@ import (
 //     again. While the store answers, that is within the save interval if it has something to save, and within the
 //     regular look otherwise.
 //
-//  6. No mixture: what the store holds was made, as a whole, by an owner of the epoch that it was saved under.
+//  6. An Acquire that was thought lost, and lands after a later one of the same owner, fences nobody.
+//
+//  7. No mixture: what the store holds was made, as a whole, by an owner of the epoch that it was saved under.
 //
 // Not in it: what an operator does (a rewind begins a new pass, which a replaced owner knows nothing of), a store that was
 // restored from a copy, and reservations of the name within one actor system.
@@ -57,7 +59,7 @@ import (
 //	sim_handover_check_test.go     what must be true
 //	sim_handover_faults_test.go    faults and statistics
 //	sim_handover_mutation_test.go  rules broken on purpose, which all this must find
-//	sim_handover_acquire_test.go   an Acquire that lands late, and what would close that window
+//	sim_handover_acquire_test.go   an Acquire that lands late, and what other rules would make of it
 //	sim_handover_trim_test.go      a save that lands late and is trimmed by
 func TestHandoverSimulation(t *testing.T) {
 	var (
