@@ -136,7 +136,7 @@ func TestAJournalThatIsReplicatedLogically(t *testing.T) {
 	for seq := range int64(3) {
 		require.NoError(t, j.AppendEvent(t.Context(), event("a", seq+1)))
 	}
-	saved, err := j.Acquire(t.Context(), "outbox/x", 0)
+	saved, err := j.Acquire(t.Context(), "outbox/x", 0, 0)
 	require.NoError(t, err)
 	exec(t, newer, "TRUNCATE outbox.meta, outbox.journal, outbox.actor_snapshots, outbox.outbox_snapshots")
 	exec(t, older, "CREATE PUBLICATION p FOR TABLE outbox.meta, outbox.journal, outbox.actor_snapshots, outbox.outbox_snapshots",
@@ -161,6 +161,6 @@ func TestAJournalThatIsReplicatedLogically(t *testing.T) {
 	names, next := sees(t, j, 3, query.Filter{})
 	require.Equal(t, "a/4", names)
 	require.EqualValues(t, 4, next)
-	_, err = j.Acquire(t.Context(), "outbox/x", saved.Epoch)
+	_, err = j.Acquire(t.Context(), "outbox/x", saved.Epoch, 0)
 	require.NoError(t, err, "outboxes come along")
 }
