@@ -1,6 +1,8 @@
 // Package postgres is the journal for production: events and snapshots of persistent actors in a PostgreSQL database,
 // served as a feed in which no late commit is missed, with the snapshots of the outboxes that read it.
 //
+// How to run it is in docs/postgres.md: roles, pools, gaps, failover, moves.
+//
 // It owns its tables, and their migrations: [Migrate] makes them, [MigrationSQL] prints how. [Open] gives a [Journal], which
 // is a Proto.Actor persistence provider and a query.Journal in one, over a pgx pool that stays the caller's.
 //
