@@ -1,14 +1,14 @@
 // Package postgres is the journal for production: events and snapshots of persistent actors in a PostgreSQL database,
 // served as a feed in which no late commit is missed, with the snapshots of the outboxes that read it.
 //
-// How to run it is in docs/postgres.md: roles, pools, gaps, failover, moves.
-//
 // It owns its tables, and their migrations: [Migrate] makes them, [MigrationSQL] prints how. [Open] gives a [Journal], which
 // is a Proto.Actor persistence provider and a query.Journal in one, over a pgx pool that stays the caller's.
 //
 // It promises that an append that returned nil was committed by the server, and that a reader of the feed never passes an
 // event that commits later, whatever its filter: see below. It promises this for every program that writes to the table
 // journal by INSERT or COPY without naming the column ordering, also without this package.
+//
+// How to run it in production, from roles to failover, is told in docs/postgres.md.
 //
 // # Order
 //
