@@ -8,6 +8,8 @@
 // event that commits later, whatever its filter: see below. It promises this for every program that writes to the table
 // journal by INSERT or COPY without naming the column ordering, also without this package.
 //
+// How to run it in production, from roles to failover, is told in docs/postgres.md.
+//
 // # Order
 //
 // An offset is taken before its transaction commits, so that a lower one can become visible behind a greater one. Readers
