@@ -45,7 +45,7 @@ func TestTheDocumentedGrantsAreEnough(t *testing.T) {
 	require.NoError(t, j.HideEvents(t.Context(), "a", 1))
 	require.NoError(t, j.SaveActorSnapshot(t.Context(), "a", journal.ActorSnapshot{Index: 2, Type: "T"}))
 	require.NoError(t, j.DeleteActorSnapshots(t.Context(), "a", 2))
-	saved, err := j.Acquire(t.Context(), "outbox/x", 0)
+	saved, err := j.Acquire(t.Context(), "outbox/x", 0, 0)
 	require.NoError(t, err)
 	require.NoError(t, j.Save(t.Context(), "outbox/x", query.Saved{Epoch: saved.Epoch, Index: 1, Keep: query.Keep{Watermark: 2}}))
 	trimmed, err := j.Trim(t.Context(), journal.Retention{})

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/journal"
@@ -59,7 +60,7 @@ type PrivilegeError struct {
 func (e *PrivilegeError) Error() string {
 	grants := make([]string, len(e.Missing))
 	for i, p := range e.Missing {
-		grants[i] = fmt.Sprintf("GRANT %s TO %q;", p, e.User)
+		grants[i] = fmt.Sprintf("GRANT %s TO %s;", p, pgx.Identifier{e.User}.Sanitize())
 	}
 	return "privileges are missing: run " + strings.Join(grants, " ")
 }
