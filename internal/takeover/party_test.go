@@ -48,6 +48,8 @@ type party struct {
 	traffic *traffic
 	members []*process
 	sitting map[int]*process // by seat
+
+	commanded bool // members take commands from each other
 }
 
 // kinds of journals: each makes one, and returns its place.
@@ -150,6 +152,7 @@ func (p *party) sit(at int) *process {
 	p.t.Helper()
 	s := p.seats[at]
 	job := jobAt(p.seats, at, fmt.Sprintf("m%d", len(p.members)))
+	job.Commanded = p.commanded
 	job.URL, job.Lanes = p.world.url(s.worldHost, job.Member), 4
 	var before []string
 	if s.netns != "" {
@@ -252,5 +255,7 @@ func (p *party) firstReceipt(key string, epoch int64) (time.Time, bool) {
 // keyOf is the key of the shard that an id belongs to.
 func keyOf(id string) string {
 	number := ((int(query.SliceOf(id))+1)*numShards - 1) / query.NumSlices
-	return fmt.Sprintf("outbox/takeover-%d/%d", number, numShards)
+	return keyOfShard(number)
 }
+
+func keyOfShard(number int) string { return fmt.Sprintf("outbox/takeover-%d/%d", number, numShards) }

@@ -3,10 +3,12 @@ package takeover_test
 import (
 	"bytes"
 	"encoding/json"
+	"net"
 	"os"
 	"os/exec"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -20,10 +22,12 @@ import (
 
 // process is a member.
 type process struct {
-	job    takeover.Job
-	cmd    *exec.Cmd
-	stderr lockedBuffer
-	read   chan struct{} // closed when its reports have ended
+	job     takeover.Job
+	cmd     *exec.Cmd
+	orders  *json.Encoder
+	ordered int // orders so far
+	stderr  lockedBuffer
+	read    chan struct{} // closed when its reports have ended
 
 	mu      sync.Mutex
 	reports []takeover.Report
@@ -41,6 +45,9 @@ func run(t *testing.T, job takeover.Job, before ...string) *process {
 	// With the race detector, each process would otherwise wait a second before it ends, and fail by the framework's races.
 	p.cmd.Env = append(os.Environ(), jobEnv+"="+string(encoded), "GORACE=atexit_sleep_ms=10 exitcode=0")
 	p.cmd.Stderr = &p.stderr
+	stdin, err := p.cmd.StdinPipe()
+	require.NoError(t, err)
+	p.orders = json.NewEncoder(stdin)
 	// Its stdout is not its own: the provider's HTTP server greets there.
 	lines, reports, err := os.Pipe()
 	require.NoError(t, err)
@@ -73,6 +80,9 @@ func run(t *testing.T, job takeover.Job, before ...string) *process {
 	return p
 }
 
+// address of the member in the cluster.
+func (p *process) address() string { return net.JoinHostPort(p.job.Host, strconv.Itoa(p.job.Port)) }
+
 // all returns what it has reported so far.
 func (p *process) all() []takeover.Report {
 	p.mu.Lock()
@@ -90,6 +100,21 @@ func (p *process) last(what takeover.What) (r takeover.Report, ok bool) {
 		}
 	}
 	return takeover.Report{}, false
+}
+
+// ask has it carry out a command, and returns the answer.
+func (p *process) ask(t *testing.T, command takeover.Command) (answer takeover.Answer) {
+	t.Helper()
+	p.ordered++
+	require.NoError(t, p.orders.Encode(takeover.Order{Number: p.ordered, Command: command}))
+	require.Eventually(t, func() bool {
+		r, ok := p.last(takeover.Answered)
+		if ok {
+			answer = *r.Answer
+		}
+		return ok && answer.Number == p.ordered
+	}, patience, 5*time.Millisecond, "it answers: %s", command)
+	return answer
 }
 
 func (p *process) kill(t *testing.T) {
