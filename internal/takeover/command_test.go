@@ -1,7 +1,6 @@
 package takeover_test
 
 import (
-	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -26,8 +25,8 @@ func TestCommandsFromAnotherMember(t *testing.T) {
 		}
 
 		require.Empty(t, from.ask(t, takeover.Pause).Error)
-		p.await("what was in flight has ended", func() bool {
-			return !slices.ContainsFunc(p.table(from), func(row takeover.Shard) bool { return row.InFlight > 0 })
+		p.awaitTable("what was in flight has ended", from, func(rows []takeover.Shard) bool {
+			return !slices.ContainsFunc(rows, func(row takeover.Shard) bool { return row.InFlight > 0 })
 		})
 		for number, row := range p.table(p.sitting[p.aStranger()]) {
 			require.True(t, row.Paused, "shard %d, as any member sees it", number)
@@ -100,9 +99,14 @@ func (p *party) table(from *process) []takeover.Shard {
 	return rows
 }
 
-// so is what it has written so far.
-func (tr *traffic) so() map[event]bool {
-	tr.mu.Lock()
-	defer tr.mu.Unlock()
-	return maps.Clone(tr.written)
+// awaitTable waits for something that a member sees.
+func (p *party) awaitTable(what string, from *process, condition func([]takeover.Shard) bool) {
+	p.t.Helper()
+	for began := time.Now(); ; {
+		rows := p.table(from)
+		if condition(rows) {
+			return
+		}
+		require.Less(p.t, time.Since(began), patience, "%s: %+v", what, rows)
+	}
 }

@@ -22,12 +22,14 @@ import (
 
 // process is a member.
 type process struct {
-	job     takeover.Job
-	cmd     *exec.Cmd
+	job    takeover.Job
+	cmd    *exec.Cmd
+	stderr lockedBuffer
+	read   chan struct{} // closed when its reports have ended
+
 	orders  *json.Encoder
 	ordered int // orders so far
-	stderr  lockedBuffer
-	read    chan struct{} // closed when its reports have ended
+	answers chan takeover.Answer
 
 	mu      sync.Mutex
 	reports []takeover.Report
@@ -41,7 +43,7 @@ func run(t *testing.T, job takeover.Job, before ...string) *process {
 	binary, err := os.Executable()
 	require.NoError(t, err)
 	line := slices.Concat(before, []string{binary})
-	p := &process{job: job, cmd: exec.Command(line[0], line[1:]...), read: make(chan struct{})}
+	p := &process{job: job, cmd: exec.Command(line[0], line[1:]...), read: make(chan struct{}), answers: make(chan takeover.Answer, 1)}
 	// With the race detector, each process would otherwise wait a second before it ends, and fail by the framework's races.
 	p.cmd.Env = append(os.Environ(), jobEnv+"="+string(encoded), "GORACE=atexit_sleep_ms=10 exitcode=0")
 	p.cmd.Stderr = &p.stderr
@@ -71,6 +73,10 @@ func run(t *testing.T, job takeover.Job, before ...string) *process {
 			var r takeover.Report
 			if decoder.Decode(&r) != nil {
 				return // its end, or a kill in the middle
+			}
+			if r.What == takeover.Answered {
+				p.answers <- *r.Answer // which one waits for
+				continue
 			}
 			p.mu.Lock()
 			p.reports = append(p.reports, r)
@@ -103,18 +109,23 @@ func (p *process) last(what takeover.What) (r takeover.Report, ok bool) {
 }
 
 // ask has it carry out a command, and returns the answer.
-func (p *process) ask(t *testing.T, command takeover.Command) (answer takeover.Answer) {
+func (p *process) ask(t *testing.T, command takeover.Command) takeover.Answer {
 	t.Helper()
 	p.ordered++
 	require.NoError(t, p.orders.Encode(takeover.Order{Number: p.ordered, Command: command}))
-	require.Eventually(t, func() bool {
-		r, ok := p.last(takeover.Answered)
-		if ok {
-			answer = *r.Answer
+	deadline := time.After(patience)
+	for {
+		select {
+		case answer := <-p.answers:
+			if answer.Number == p.ordered {
+				return answer
+			}
+		case <-p.read:
+			require.FailNow(t, "it has ended: "+p.stderr.tail())
+		case <-deadline:
+			require.FailNow(t, "it does not answer: "+string(command))
 		}
-		return ok && answer.Number == p.ordered
-	}, patience, 5*time.Millisecond, "it answers: %s", command)
-	return answer
+	}
 }
 
 func (p *process) kill(t *testing.T) {
