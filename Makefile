@@ -79,6 +79,7 @@ soak: ## simulate by seed and kill -9 for long: over an hour (CONTRIBUTING.md ha
 	cd internal/crash && OUTBOX_CRASH_KILLS=$(or $(OUTBOX_CRASH_KILLS),200) OUTBOX_CRASH_STOPS=$(or $(OUTBOX_CRASH_STOPS),20) go test -count=1 -timeout=0 -v ./...
 	cd internal/takeover && OUTBOX_TAKEOVER_KILLS=$(or $(OUTBOX_TAKEOVER_KILLS),20) OUTBOX_TAKEOVER_EVENTS=$(or $(OUTBOX_TAKEOVER_EVENTS),40000) go test -count=1 -timeout=0 -v ./...
 	cd persistence/postgres && OUTBOX_FAULT_ROUNDS=$(or $(OUTBOX_FAULT_ROUNDS),10) go test -race -count=1 -timeout=0 -v -run '$(fault_tests)' .
+	cd persistence/postgres && OUTBOX_STRESS=$(or $(OUTBOX_STRESS),60s) go test -count=1 -timeout=0 -v -run '^TestOrderUnderStress$$' .
 
 # The tests that cut connections, and stop, fill and exchange servers: those in files of that name.
 fault_tests = $(shell sed -n 's/^func \(Test[A-Za-z0-9_]*\).*/^\1$$/p' persistence/postgres/*_fault_test.go | paste -sd '|' -)

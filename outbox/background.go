@@ -25,15 +25,27 @@ func newBackground() *background {
 // run calls fn in a goroutine, with a context that ends after the timeout or with the instance. A panic in fn, which
 // is the application's journal, is an error like any other. An error that comes after the end interests nobody.
 func (b *background) run(timeout time.Duration, fn func(context.Context) error, failed func(error)) {
-	b.count.Add(1)
-	b.running.Go(func() {
-		defer b.count.Add(-1)
-		ctx, cancel := context.WithTimeout(b.scope, timeout)
-		defer cancel()
-		if err := guarded(ctx, fn); err != nil && b.scope.Err() == nil {
+	b.loop(func() {
+		if err := within(b.scope, timeout, fn); err != nil && b.scope.Err() == nil {
 			failed(err)
 		}
 	})
+}
+
+// loop calls fn in a goroutine. It must not panic, and has to return soon when the scope ends.
+func (b *background) loop(fn func()) {
+	b.count.Add(1)
+	b.running.Go(func() {
+		defer b.count.Add(-1)
+		fn()
+	})
+}
+
+// within calls fn with a context that ends after the timeout, and returns a panic as an error.
+func within(ctx context.Context, timeout time.Duration, fn func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	return guarded(ctx, fn)
 }
 
 func guarded(ctx context.Context, fn func(context.Context) error) (err error) {

@@ -26,7 +26,8 @@ type pageRead struct {
 	incarnation uint64
 	page        ledger.FeedPage
 	compared    bool
-	failures    uint64 // before it was read
+	failures    uint64     // before it was read
+	ahead       *readAhead // what follows; nil if that is not being read
 }
 
 // journalLost says that the journal does not have what it had.
@@ -41,20 +42,24 @@ func (o *outbox) readFeed(c actor.Context, e ledger.ReadFeed) {
 		root, self = c.ActorSystem().Root, c.Self()
 		before     = o.doubt
 		known      = o.history()
+		ahead      = o.ahead
 		read       = pageRead{incarnation: o.incarnation, failures: before.failures}
 	)
+	o.ahead = nil
 	o.background.run(o.settings.ledger.ReadTimeout, func(ctx context.Context) error {
-		page, err := o.journal.Events(ctx, e.After, o.settings.ledger.Filter, e.Limits)
+		page, rest, doubtful, err := o.nextPage(ctx, e, ahead, before)
 		if err != nil {
+			ahead.end()
 			return err
 		}
-		if before.failures != before.allayed || page.Instance != before.instance {
+		if doubtful || page.Instance != before.instance {
 			if err := o.compare(ctx, known, before.last); err != nil {
+				rest.end()
 				return err
 			}
 			read.compared = true
 		}
-		read.page = ledger.FeedPage{Read: e.Read, Page: page}
+		read.page, read.ahead = ledger.FeedPage{Read: e.Read, Page: page}, rest
 		root.Send(self, read)
 		return nil
 	}, func(err error) {
@@ -85,6 +90,8 @@ func (o *outbox) compare(ctx context.Context, known history, last ledger.Pointer
 // believe hands a page to the ledger.
 func (o *outbox) believe(c actor.Context, r pageRead) {
 	d, page := &o.doubt, r.page.Page
+	o.ahead.end() // of a read that came first, and was the later one
+	o.ahead = r.ahead
 	if r.compared {
 		d.allayed, d.instance = r.failures, page.Instance
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -14,6 +15,7 @@ import (
 	"github.com/protoactor-contrib/protoactor-outbox/outbox"
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/journal"
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/memory"
+	"github.com/protoactor-contrib/protoactor-outbox/persistence/query"
 )
 
 // list is a persistent actor: it remembers the items that were added to it.
@@ -132,4 +134,56 @@ func ExampleClient_Wait() {
 		fmt.Println("stopped as told")
 	}
 	// Output: stopped as told
+}
+
+// The actors' journal was restored elsewhere: its identity is another one, and the outbox waits for word of an operator, who knows that
+// nothing is missing up to offset 2.
+func ExampleClient_AcceptJournal() {
+	ctx := context.Background()
+	system := actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return slog.New(slog.DiscardHandler) }))
+	show := publisher.Func(func(_ context.Context, e publisher.Event) error {
+		fmt.Println("published", e.ID())
+		return nil
+	})
+	before, restored := memory.New(), memory.New()
+	for seq := int64(1); seq <= 3; seq++ {
+		e := query.Event{PersistenceID: "order-17", SequenceNumber: seq, UID: [16]byte{byte(seq)}, Type: "shop.v1.OrderPaid"}
+		if seq <= 2 {
+			_ = before.AppendEvent(ctx, e)
+		}
+		_ = restored.AppendEvent(ctx, e)
+	}
+	offsets := outbox.WithSnapshots(before) // as if they were restored, too
+	props, _ := outbox.Props("shop", before, publisher.Props(show), offsets)
+	client := outbox.NewClient(system.Root, system.Root.Spawn(props))
+	_ = client.Flush(ctx)
+	_ = client.Drain(ctx, 10*time.Second)
+
+	blocked := make(chan *outbox.Blocked, 1)
+	subscription := system.EventStream.Subscribe(func(e any) {
+		if b, ok := e.(*outbox.Blocked); ok {
+			blocked <- b
+		}
+	})
+	defer system.EventStream.Unsubscribe(subscription)
+	props, _ = outbox.Props("shop", restored, publisher.Props(show), offsets)
+	client = outbox.NewClient(system.Root, system.Root.Spawn(props))
+	fmt.Println(errors.Is((<-blocked).Err, outbox.ErrJournalChanged))
+
+	status, err := client.Status(ctx)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if err := client.AcceptJournal(ctx, status.GetJournalIdentity(), 2); err != nil {
+		fmt.Println(err)
+		return
+	}
+	_ = client.Flush(ctx)
+	_ = client.Drain(ctx, 10*time.Second)
+	// Output:
+	// published order-17/1
+	// published order-17/2
+	// true
+	// published order-17/3
 }

@@ -267,6 +267,25 @@ func TestAFirstStartAtTheEnd(t *testing.T) {
 	require.Equal(t, ids("a", 4, 6), s.received("a"), "it counts for the very first start only")
 }
 
+// open is a journal with a transaction that may still commit events below the head.
+type open struct {
+	*memory.Journal
+	complete query.Offset
+}
+
+func (o open) OffsetAt(ctx context.Context, t time.Time) (query.Offset, error) {
+	at, err := o.Journal.OffsetAt(ctx, t)
+	return min(at, o.complete), err
+}
+
+func TestAFirstStartAtTheEndDoesNotPassWhatIsNotCommitted(t *testing.T) {
+	j, s := memory.New(), &sink{}
+	write(t, j, "a", 1, 3)
+	o := spawn(t, open{j, 2}, publisher.Props(publisher.Func(s.publish)), outbox.WithStartNow())
+	o.flush(t)
+	require.Equal(t, ids("a", 3, 3), s.received("a"), "a later event at offset 2 would have been published, too")
+}
+
 func TestAFirstStartAtATime(t *testing.T) {
 	j, s := memory.New(), &sink{}
 	write(t, j, "a", 1, 3)

@@ -84,7 +84,7 @@ func WithBatch(events, bytes int) Option {
 }
 
 // WithWindow limits, in events and bytes, what was read from the journal and has not yet passed the watermark. The
-// default is 8192 events and 32 MiB.
+// default is 8192 events and 32 MiB. While there is a backlog, up to 4 MiB are read ahead besides.
 func WithWindow(events, bytes int) Option {
 	return func(s *settings) { s.ledger.Window = query.Limits{Events: events, Bytes: bytes} }
 }
@@ -137,7 +137,8 @@ func WithMaxAttempts(n int) Option {
 }
 
 // WithStartNow has an outbox that never ran before begin at the journal's end: what was written before its first start is
-// not published. The default is the journal's beginning.
+// not published. Where a transaction was open at that moment and commits later, some events from before may be, so that its own are not
+// missed. The default is the journal's beginning.
 func WithStartNow() Option {
 	return func(s *settings) { s.start = start{now: true} }
 }

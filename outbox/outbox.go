@@ -36,6 +36,7 @@ type outbox struct {
 	seen        *history // of the journal, before a suspension; nil if the stored offsets tell as much
 	verified    history  // at the last look
 	doubt       doubt
+	ahead       *readAhead // nil if there is none, or a read of the feed has it
 
 	timer        scheduler.CancelFunc // of the next tick, nil if there is none
 	tickAt       time.Time

@@ -148,11 +148,11 @@ func (o *outbox) acquireInTime(ctx context.Context, held, seen int64) (query.Sav
 // setBack returns the store's epoch, and an error that wraps ErrJournalChanged if that is smaller than one that was given to us.
 func (o *outbox) setBack(ctx context.Context, epoch int64) (now int64, lost error) {
 	saved, err := o.snapshots.Load(ctx, o.key())
-	if err != nil || saved.Epoch >= epoch {
-		return 0, nil
+	if err == nil && saved.Epoch < epoch {
+		return saved.Epoch, fmt.Errorf("%w: epoch %d was given to this outbox, and the store of its offsets knows only %d: it was restored from an older copy, or exchanged",
+			ErrJournalChanged, epoch, saved.Epoch)
 	}
-	return saved.Epoch, fmt.Errorf("%w: epoch %d was given to this outbox, and the store of its offsets knows only %d: it was restored from an older copy, or exchanged",
-		ErrJournalChanged, epoch, saved.Epoch)
+	return 0, nil
 }
 
 // examineStored is examine for offsets that somebody may replace meanwhile: an owner that is at work, or a late save of this

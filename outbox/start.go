@@ -15,10 +15,18 @@ type start struct {
 	time        time.Time
 }
 
+// never is later than the time of any event.
+var never = time.Date(300_000, time.January, 1, 0, 0, 0, 0, time.UTC)
+
 // offset returns the offset to begin behind; chosen is false at the beginning, which needs no saving to be found again.
 func (s start) offset(ctx context.Context, j query.Journal, head query.Head) (o query.Offset, chosen bool, err error) {
 	switch {
 	case s.now:
+		// Below the head there may be events whose transactions are still open. They are not of the time before.
+		if _, ok := j.(query.TimeFinder); ok {
+			o, err = offsetAt(ctx, j, never)
+			return o, true, err
+		}
 		return head.Offset, true, nil
 	case !s.byTime:
 		return 0, false, nil

@@ -41,7 +41,7 @@ func (o *outbox) suspend(c actor.Context, wait time.Duration, why error) {
 	o.incarnation = l.incarnation
 	o.ledger, o.owner = nil, ownership{epoch: o.owner.epoch}
 	o.background = newBackground()
-	o.doubt = doubt{}
+	o.doubt, o.ahead = doubt{}, nil
 	o.woken.Store(false)
 	o.reason = why.Error()
 	if lifeOf(c).reserved {

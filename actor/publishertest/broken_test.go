@@ -1,5 +1,8 @@
 package publishertest
 
+// One subject, one list: publishers that are right in all but one thing, each beside the group of cases that must find
+// it.
+
 import (
 	"bytes"
 	"context"

@@ -79,3 +79,23 @@ func ExampleAwaitCondition() {
 	fmt.Println(err)
 	// Output: <nil>
 }
+
+// A probe under an actor that is tested: what comes besides the message that is waited for is passed over.
+func ExampleFishForMessage() {
+	system := quietSystem()
+	probe := testkit.NewTestProbe()
+	parent := system.Root.Spawn(actor.PropsFromFunc(func(c actor.Context) {
+		if _, ok := c.Message().(*actor.Started); ok {
+			child := c.Spawn(testkit.Props(probe))
+			for n := range 5 {
+				c.Send(child, n)
+			}
+		}
+	}))
+
+	n, err := testkit.FishForMessage(probe, func(n int) bool { return n > 2 }, 0)
+	fmt.Println(n, err)
+
+	_ = system.Root.StopFuture(parent).Wait()
+	// Output: 3 <nil>
+}

@@ -1,5 +1,5 @@
 // Cluster is one outbox in shards over three members of a Proto.Actor cluster, each a process, and shows what becomes of it
-// when one of them is killed, one leaves, and one comes back.
+// when one of them is killed, one leaves, and both come back.
 package main
 
 import (
@@ -22,7 +22,7 @@ journal; an outbox in shards publishes the events, each shard by one member at a
 send commands to whichever member answers, and a receiver counts what arrives.
 
 Then one member is killed (kill -9), another leaves in good order, and both come back. It says who owns what, in which
-epoch, how long a shard was silent, and what came twice. It ends by itself after about half a minute, with exit code 0
+epoch, how long a shard was silent, and what came twice. It ends by itself after some twenty seconds, with exit code 0
 only if everything was received, in order, and no more came twice than may.
 
 The journal is a SQLite file, or a PostgreSQL database: -journal postgres://user@host/database, or the same in

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"time"
 )
 
@@ -26,8 +28,8 @@ type seat struct {
 	err   error // of the process; set before ended is closed
 }
 
-// newSeats draws ports for the members. They are free, and far from each other: the cluster hashes addresses, and those that
-// differ in their last digit only share the shards badly.
+// newSeats draws ports for the members: free ones, and at random, because the cluster hashes addresses, and those that differ in
+// their last digit only share the shards badly.
 func newSeats(program string, names []string, s memberSettings, data string) ([]*seat, error) {
 	seats := make([]*seat, len(names))
 	var held []net.Listener // so that no port is drawn twice
@@ -39,9 +41,9 @@ func newSeats(program string, names []string, s memberSettings, data string) ([]
 	for i, name := range names {
 		seats[i] = &seat{name: name, program: program, settings: s, log: filepath.Join(data, name+".log")}
 		for _, port := range []*int{&seats[i].settings.Port, &seats[i].settings.Health, &seats[i].settings.Front} {
-			listener, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+			listener, err := listenAnywhere()
 			if err != nil {
-				return nil, fmt.Errorf("find a free port: %w", err)
+				return nil, err
 			}
 			held = append(held, listener)
 			*port = listener.Addr().(*net.TCPAddr).Port
@@ -55,6 +57,18 @@ func newSeats(program string, names []string, s memberSettings, data string) ([]
 		s.settings.Seats = all
 	}
 	return seats, nil
+}
+
+// listenAnywhere listens on a port below those that systems hand out to whoever asks for any. A member listens there later, and
+// again when it comes back: nobody must be given its port meanwhile.
+func listenAnywhere() (listener net.Listener, err error) {
+	for range 100 {
+		listener, err = net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(12_000+rand.IntN(20_000))))
+		if err == nil {
+			return listener, nil
+		}
+	}
+	return nil, fmt.Errorf("find a free port: %w", err)
 }
 
 // address of the member in the cluster.

@@ -7,6 +7,6 @@
 // them off from each other and from the database.
 //
 // OUTBOX_TAKEOVER_KILLS sets the number of kills for each kind of journal (4), OUTBOX_TAKEOVER_EVENTS how many are published by
-// shards and by lanes, to compare (8,000). When they are set, the bars of docs/cluster.md are held to: on a machine with other work
-// they say nothing. OUTBOX_TAKEOVER_SEED sets what is drawn (by default the clock, and printed).
+// shards and by lanes, to compare (8,000). A comparison is repeated twice at most if it misses its bar, since other work on the machine may have
+// come between. OUTBOX_TAKEOVER_SEED sets what is drawn (by default the clock, and printed).
 package takeover

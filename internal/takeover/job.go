@@ -24,6 +24,9 @@ type Job struct {
 	// MaxUnsaved of each.
 	MaxUnsaved int
 
+	// Commanded is whether its shards take commands that come from other members.
+	Commanded bool
+
 	// URL is where to publish to; if it is empty, an event takes Work to publish, and Published is reported.
 	URL  string
 	Work time.Duration

@@ -39,7 +39,7 @@ func work(encoded string) error {
 	}
 	leaving, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	return takeover.Member(leaving, job, os.NewFile(reportsFile, "reports"))
+	return takeover.Member(leaving, job, os.Stdin, os.NewFile(reportsFile, "reports"))
 }
 
 // number reads a number from the environment.

@@ -25,8 +25,8 @@ import (
 
 const outboxName = "takeover"
 
-// Member is a member of the cluster. It runs until leaving ends, then leaves in good order.
-func Member(leaving context.Context, job Job, out io.Writer) (err error) {
+// Member is a member of the cluster. It takes orders, and runs until leaving ends, then leaves in good order.
+func Member(leaving context.Context, job Job, orders io.Reader, out io.Writer) (err error) {
 	storage, statements, err := Open(context.Background(), job.Journal)
 	if err != nil {
 		return err
@@ -49,7 +49,7 @@ func Member(leaving context.Context, job Job, out io.Writer) (err error) {
 	if job.Shards == 0 {
 		err = single(leaving, job, system, j, props, opts)
 	} else {
-		err = clustered(leaving, job, system, j, props, opts)
+		err = clustered(leaving, job, system, j, props, opts, func(c *shards.Client) { obey(leaving, c, orders, r) })
 	}
 	if err != nil {
 		return err
@@ -82,8 +82,14 @@ func single(leaving context.Context, job Job, system *actor.ActorSystem, j query
 	return client.Drain(context.Background(), job.DrainWithin)
 }
 
-func clustered(leaving context.Context, job Job, system *actor.ActorSystem, j query.Journal, sink *actor.Props, opts []outbox.Option) error {
-	s, err := shards.New(outboxName, job.Shards, j, sink, shards.WithOutboxOptions(opts...))
+func clustered(leaving context.Context, job Job, system *actor.ActorSystem, j query.Journal, sink *actor.Props, opts []outbox.Option,
+	serve func(*shards.Client),
+) error {
+	options := []shards.Option{shards.WithOutboxOptions(opts...)}
+	if job.Commanded {
+		options = append(options, shards.WithAuthorize(func(actor.Context) error { return nil }))
+	}
+	s, err := shards.New(outboxName, job.Shards, j, sink, options...)
 	if err != nil {
 		return err
 	}
@@ -92,6 +98,7 @@ func clustered(leaving context.Context, job Job, system *actor.ActorSystem, j qu
 		remote.Configure(job.Host, job.Port), cluster.WithKinds(s.Kind())))
 	c.StartMember()
 	keeper := system.Root.Spawn(s.Keeper(c))
+	go serve(s.Client(c)) // until its orders end, or the process does
 	<-leaving.Done()
 	if err := s.Leave(context.Background(), job.DrainWithin); err != nil {
 		return fmt.Errorf("leave: %w", err)

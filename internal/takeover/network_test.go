@@ -2,6 +2,7 @@ package takeover_test
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -25,17 +26,18 @@ type network struct {
 // networks that were made.
 var networks atomic.Int32
 
-// newNetwork needs root.
+// newNetwork needs root, and the program ip.
 func newNetwork(t *testing.T, members int) *network {
 	t.Helper()
+	_, missing := exec.LookPath("ip")
 	if os.Getuid() != 0 {
-		t.Skip("SKIPPED: network namespaces need root")
+		missing = errors.New("not root")
 	}
-	if _, err := exec.LookPath("ip"); err != nil {
-		if os.Getenv("OUTBOX_REQUIRE_SERVICES") == "1" {
-			require.NoError(t, err)
-		}
-		t.Skip("SKIPPED: there is no program ip")
+	if os.Getenv("OUTBOX_REQUIRE_SERVICES") == "1" {
+		require.NoError(t, missing, "OUTBOX_REQUIRE_SERVICES=1, but network namespaces cannot be made")
+	}
+	if missing != nil {
+		t.Skipf("SKIPPED: network namespaces cannot be made: %v", missing)
 	}
 	n := &network{t: t, tag: strings.ToLower(rand.Text()[:6]), second: int(64 + networks.Add(1))}
 	// Two networks: members reach each other by "m" and everything else by "w".
@@ -100,8 +102,8 @@ func (n *network) inside(member int, args ...string) {
 	n.ip(append([]string{"-n", n.spaces[member]}, args...)...)
 }
 
-// relay lets namespaces reach what listens on this machine's loopback only, such as the database.
-func (n *network) relay(to string) (address string) {
+// relay lets namespaces reach a database that may listen on this machine's loopback only, and returns its URL there.
+func (n *network) relay(place string) string {
 	n.t.Helper()
-	return relay(n.t, net.JoinHostPort(n.address("w", 254), "0"), to).address()
+	return through(n.t, place, relayTo(n.t, net.JoinHostPort(n.address("w", 254), "0"), place).address())
 }

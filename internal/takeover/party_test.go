@@ -7,6 +7,7 @@ import (
 	"maps"
 	mathrand "math/rand/v2"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,7 +26,7 @@ import (
 
 const (
 	numShards  = 8
-	maxUnsaved = 64
+	maxUnsaved = 16
 	// patience is how long anything may take.
 	patience = 30 * time.Second
 )
@@ -48,6 +49,8 @@ type party struct {
 	traffic *traffic
 	members []*process
 	sitting map[int]*process // by seat
+
+	commanded bool // members take commands from each other
 }
 
 // kinds of journals: each makes one, and returns its place.
@@ -60,12 +63,12 @@ func newFile(t *testing.T) string {
 
 func newDatabase(t *testing.T) string {
 	t.Helper()
-	url := os.Getenv("OUTBOX_TEST_POSTGRES_URL")
-	if url == "" {
-		url = "postgres://postgres@127.0.0.1:5432/postgres"
+	server := os.Getenv("OUTBOX_TEST_POSTGRES_URL")
+	if server == "" {
+		server = "postgres://postgres@127.0.0.1:5432/postgres"
 	}
 	ctx := context.Background()
-	admin, err := pgx.Connect(ctx, url)
+	admin, err := pgx.Connect(ctx, server)
 	if err != nil && os.Getenv("OUTBOX_REQUIRE_SERVICES") != "1" {
 		t.Skipf("SKIPPED: there is no PostgreSQL server (OUTBOX_TEST_POSTGRES_URL, else 127.0.0.1:5432): %v", err)
 	}
@@ -78,15 +81,43 @@ func newDatabase(t *testing.T) string {
 		require.NoError(t, err)
 		require.NoError(t, admin.Close(ctx))
 	})
-	config, err := pgxpool.ParseConfig(url)
-	require.NoError(t, err)
-	config.ConnConfig.Database = name
-	pool, err := pgxpool.NewWithConfig(ctx, config)
+	place := within(t, server, name)
+	pool, err := pgxpool.New(ctx, place)
 	require.NoError(t, err)
 	defer pool.Close()
 	require.NoError(t, postgres.Migrate(ctx, pool))
-	return fmt.Sprintf("postgres://%s@%s/%s", config.ConnConfig.User,
-		net.JoinHostPort(config.ConnConfig.Host, fmt.Sprint(config.ConnConfig.Port)), name)
+	return place
+}
+
+// within is a server's URL, its password and parameters included, with another database.
+func within(t *testing.T, server, database string) string {
+	t.Helper()
+	return changed(t, server, func(u *url.URL, query url.Values) {
+		u.Path = "/" + database
+		query.Del("dbname")
+		query.Del("database")
+	})
+}
+
+// through is a database's URL, to reach it at another address.
+func through(t *testing.T, place, address string) string {
+	t.Helper()
+	return changed(t, place, func(u *url.URL, query url.Values) {
+		u.Host = address
+		query.Del("host")
+		query.Del("port")
+	})
+}
+
+func changed(t *testing.T, place string, change func(*url.URL, url.Values)) string {
+	t.Helper()
+	// Failures do not show it: it may have a password.
+	u, err := url.Parse(place)
+	require.True(t, err == nil && u.Scheme != "", "OUTBOX_TEST_POSTGRES_URL must be a URL, postgres://…")
+	query := u.Query()
+	change(u, query)
+	u.RawQuery = query.Encode()
+	return u.String()
 }
 
 // newParty makes seats for members on this machine, which have one network.
@@ -150,6 +181,7 @@ func (p *party) sit(at int) *process {
 	p.t.Helper()
 	s := p.seats[at]
 	job := jobAt(p.seats, at, fmt.Sprintf("m%d", len(p.members)))
+	job.Commanded = p.commanded
 	job.URL, job.Lanes = p.world.url(s.worldHost, job.Member), 4
 	var before []string
 	if s.netns != "" {
@@ -252,5 +284,7 @@ func (p *party) firstReceipt(key string, epoch int64) (time.Time, bool) {
 // keyOf is the key of the shard that an id belongs to.
 func keyOf(id string) string {
 	number := ((int(query.SliceOf(id))+1)*numShards - 1) / query.NumSlices
-	return fmt.Sprintf("outbox/takeover-%d/%d", number, numShards)
+	return keyOfShard(number)
 }
+
+func keyOfShard(number int) string { return fmt.Sprintf("outbox/takeover-%d/%d", number, numShards) }

@@ -32,7 +32,7 @@ func (p *party) placement(key string, seats int) int {
 func (p *party) placed(last int) (n int) {
 	p.t.Helper()
 	for number := range numShards {
-		if p.placement(fmt.Sprintf("outbox/takeover-%d/%d", number, numShards), last+1) == last {
+		if p.placement(keyOfShard(number), last+1) == last {
 			n++
 		}
 	}

@@ -3,10 +3,12 @@ package takeover_test
 import (
 	"bytes"
 	"encoding/json"
+	"net"
 	"os"
 	"os/exec"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -25,6 +27,10 @@ type process struct {
 	stderr lockedBuffer
 	read   chan struct{} // closed when its reports have ended
 
+	orders  *json.Encoder
+	ordered int // orders so far
+	answers chan takeover.Answer
+
 	mu      sync.Mutex
 	reports []takeover.Report
 }
@@ -37,10 +43,13 @@ func run(t *testing.T, job takeover.Job, before ...string) *process {
 	binary, err := os.Executable()
 	require.NoError(t, err)
 	line := slices.Concat(before, []string{binary})
-	p := &process{job: job, cmd: exec.Command(line[0], line[1:]...), read: make(chan struct{})}
+	p := &process{job: job, cmd: exec.Command(line[0], line[1:]...), read: make(chan struct{}), answers: make(chan takeover.Answer, 1)}
 	// With the race detector, each process would otherwise wait a second before it ends, and fail by the framework's races.
 	p.cmd.Env = append(os.Environ(), jobEnv+"="+string(encoded), "GORACE=atexit_sleep_ms=10 exitcode=0")
 	p.cmd.Stderr = &p.stderr
+	stdin, err := p.cmd.StdinPipe()
+	require.NoError(t, err)
+	p.orders = json.NewEncoder(stdin)
 	// Its stdout is not its own: the provider's HTTP server greets there.
 	lines, reports, err := os.Pipe()
 	require.NoError(t, err)
@@ -65,6 +74,10 @@ func run(t *testing.T, job takeover.Job, before ...string) *process {
 			if decoder.Decode(&r) != nil {
 				return // its end, or a kill in the middle
 			}
+			if r.What == takeover.Answered {
+				p.answers <- *r.Answer // which one waits for
+				continue
+			}
 			p.mu.Lock()
 			p.reports = append(p.reports, r)
 			p.mu.Unlock()
@@ -72,6 +85,9 @@ func run(t *testing.T, job takeover.Job, before ...string) *process {
 	}()
 	return p
 }
+
+// address of the member in the cluster.
+func (p *process) address() string { return net.JoinHostPort(p.job.Host, strconv.Itoa(p.job.Port)) }
 
 // all returns what it has reported so far.
 func (p *process) all() []takeover.Report {
@@ -90,6 +106,26 @@ func (p *process) last(what takeover.What) (r takeover.Report, ok bool) {
 		}
 	}
 	return takeover.Report{}, false
+}
+
+// ask has it carry out a command, and returns the answer.
+func (p *process) ask(t *testing.T, command takeover.Command) takeover.Answer {
+	t.Helper()
+	p.ordered++
+	require.NoError(t, p.orders.Encode(takeover.Order{Number: p.ordered, Command: command}))
+	deadline := time.After(patience)
+	for {
+		select {
+		case answer := <-p.answers:
+			if answer.Number == p.ordered {
+				return answer
+			}
+		case <-p.read:
+			require.FailNow(t, "it has ended: "+p.stderr.tail())
+		case <-deadline:
+			require.FailNow(t, "it does not answer: "+string(command))
+		}
+	}
 }
 
 func (p *process) kill(t *testing.T) {

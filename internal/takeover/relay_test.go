@@ -6,18 +6,39 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 )
 
 // relayed is a TCP relay.
 type relayed struct {
-	listener net.Listener
-	to       string
-	mu       sync.Mutex
-	open     map[net.Conn]bool
-	ended    bool
-	running  sync.WaitGroup
-	frozen   sync.RWMutex // locked while nothing passes
+	listener    net.Listener
+	network, to string
+	mu          sync.Mutex
+	open        map[net.Conn]bool
+	ended       bool
+	isCut       bool
+	refused     int // connections, while it was cut
+	running     sync.WaitGroup
+	frozen      sync.RWMutex // locked while nothing passes
+}
+
+// cut ends all connections, and refuses new ones.
+func (r *relayed) cut() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.isCut = true
+	for c := range r.open {
+		_ = c.Close()
+	}
+}
+
+// refusals is how many connections it has refused.
+func (r *relayed) refusals() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.refused
 }
 
 // freeze lets nothing pass, and ends nothing; thaw, which may be called again, has what is on its way go on.
@@ -38,14 +59,24 @@ func (f flow) Write(p []byte) (int, error) {
 	return f.Conn.Write(p)
 }
 
-func relay(t *testing.T, at, to string) *relayed {
+// relay listens at an address, and passes on to another one of any network.
+func relay(t *testing.T, at, network, to string) *relayed {
 	t.Helper()
 	l, err := net.Listen("tcp", at)
 	require.NoError(t, err)
-	r := &relayed{listener: l, to: to, open: map[net.Conn]bool{}}
+	r := &relayed{listener: l, network: network, to: to, open: map[net.Conn]bool{}}
 	r.running.Go(r.accept)
 	t.Cleanup(r.close)
 	return r
+}
+
+// relayTo is a relay to the database of a URL.
+func relayTo(t *testing.T, at, place string) *relayed {
+	t.Helper()
+	config, err := pgx.ParseConfig(place)
+	require.NoError(t, err)
+	network, address := pgconn.NetworkAddress(config.Host, config.Port)
+	return relay(t, at, network, address)
 }
 
 func (r *relayed) address() string { return r.listener.Addr().String() }
@@ -56,31 +87,34 @@ func (r *relayed) accept() {
 		if err != nil {
 			return
 		}
-		out, err := net.Dial("tcp", r.to)
+		out, err := net.Dial(r.network, r.to)
 		if err != nil {
 			_ = in.Close()
 			continue
 		}
 		if !r.keep(in, out) {
-			return
+			continue
 		}
 		r.running.Go(func() { r.pass(in, out) })
 		r.running.Go(func() { r.pass(out, in) })
 	}
 }
 
-// keep notes two connections; false if it has ended, which they have then, too.
+// keep notes two connections; false if it passes nothing on, and then they have ended.
 func (r *relayed) keep(conns ...net.Conn) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.isCut {
+		r.refused++
+	}
 	for _, c := range conns {
-		if r.ended {
+		if r.ended || r.isCut {
 			_ = c.Close()
 			continue
 		}
 		r.open[c] = true
 	}
-	return !r.ended
+	return !r.ended && !r.isCut
 }
 
 func (r *relayed) pass(from, to net.Conn) {

@@ -24,6 +24,8 @@ const (
 	Left What = "left"
 	// Published events, Count so far.
 	Published What = "published"
+	// Answered an order.
+	Answered What = "answered"
 )
 
 // Report is what a member says, a line of JSON.
@@ -36,6 +38,8 @@ type Report struct {
 	Began, Ended time.Time
 	// Count is how many events were published so far, and Statements how many a PostgreSQL database was sent.
 	Count, Statements int64 `json:",omitempty"`
+	// Answer to an order.
+	Answer *Answer `json:",omitempty"`
 }
 
 type reporter struct {

@@ -3,7 +3,6 @@ package takeover_test
 import (
 	"context"
 	"fmt"
-	"os"
 	"testing"
 	"time"
 
@@ -21,14 +20,18 @@ func TestShardsAgainstLanes(t *testing.T) {
 	events := number(t, "OUTBOX_TAKEOVER_EVENTS", 8_000)
 	for kind, newPlace := range kinds {
 		t.Run(kind, func(t *testing.T) {
-			lanes := measure(t, newPlace(t), events, 1)
-			shards := measure(t, newPlace(t), events, 3)
-			t.Logf("one outbox with 8 lanes: %v", lanes)
-			t.Logf("8 shards on 3 members:   %v", shards)
-			t.Logf("ratio: %.2f", shards.rate/lanes.rate)
-			if os.Getenv("OUTBOX_TAKEOVER_EVENTS") != "" { // asked for, so on a quiet machine
-				require.GreaterOrEqual(t, shards.rate/lanes.rate, 0.8)
+			best := 0.0
+			for range 3 { // whoever else wants the machine may want it in only one of two measurements
+				lanes := measure(t, newPlace(t), events, 1)
+				shards := measure(t, newPlace(t), events, 3)
+				t.Logf("one outbox with 8 lanes: %v", lanes)
+				t.Logf("8 shards on 3 members:   %v", shards)
+				t.Logf("ratio: %.2f", shards.rate/lanes.rate)
+				if best = max(best, shards.rate/lanes.rate); best >= 0.8 {
+					break
+				}
 			}
+			require.GreaterOrEqual(t, best, 0.8)
 		})
 	}
 }

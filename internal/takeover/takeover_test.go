@@ -1,7 +1,6 @@
 package takeover_test
 
 import (
-	"os"
 	"slices"
 	"sync"
 	"testing"
@@ -82,10 +81,8 @@ func (d *durations) check(t *testing.T) {
 	slices.Sort(d.all)
 	half, most := d.all[len(d.all)/2], d.all[len(d.all)-1]
 	t.Logf("from a kill to a shard's next publish: %d shards, p50 %v, max %v; all: %v", len(d.all), half, most, d.all)
-	if os.Getenv("OUTBOX_TAKEOVER_KILLS") != "" { // asked for, so on a quiet machine
-		require.LessOrEqual(t, half, 2*time.Second)
-		require.LessOrEqual(t, most, 8*time.Second)
-	}
+	require.LessOrEqual(t, half, 2*time.Second)
+	require.LessOrEqual(t, most, 8*time.Second)
 }
 
 // learns is when an owner who is none any more must have stopped publishing: it looks every 5 s, and what is in flight may yet arrive.
@@ -104,7 +101,8 @@ func TestASuspendedMember(t *testing.T) {
 		zombie.goOn(t)
 		resumed := time.Now()
 		p.runs(members...)
-		p.peace()
+		// The framework may yet find, for 20 s, that somebody was silent for too long, and move shards once. A fight would not end.
+		require.Eventually(t, restOf(p.members, 20*time.Second), 2*patience, 5*time.Millisecond, "shards are fought for")
 		for key, epoch := range lost {
 			last := p.lastReceipt(key, epoch)
 			require.Less(t, last.Sub(resumed), learns, "%s: its old owner goes on publishing in epoch %d", key, epoch)
@@ -126,7 +124,7 @@ func TestAMemberLeaves(t *testing.T) {
 		for key, epoch := range left {
 			first, _ := p.firstReceipt(key, epoch+1)
 			t.Logf("%s publishes again %v after its owner began to leave", key, first.Sub(began))
-			require.Less(t, first.Sub(began), patience/2, "a pause of seconds, on a busy machine")
+			require.Less(t, first.Sub(began), 5*time.Second, "a pause of no more than a few seconds")
 			require.Zero(t, p.repeatedOf(key, epoch), "%s: who leaves in good order leaves nothing to repeat", key)
 		}
 	})

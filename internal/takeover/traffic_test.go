@@ -3,6 +3,7 @@ package takeover_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -26,8 +27,12 @@ type traffic struct {
 }
 
 const (
-	ids  = 200
-	beat = 4 * time.Millisecond // between two appends
+	ids = 200
+	// rate of events per second, however long the journal takes to append. What a shard publishes between two saves, which come
+	// once a second if nothing asks for them sooner, must be several times maxUnsaved, or a bound that does not hold would not be seen.
+	rate = 600
+	beat = 4 * time.Millisecond // between two appends, if they take no longer
+	most = 256                  // in one append
 )
 
 func newTraffic(storage takeover.Storage, random *rand.Rand) *traffic {
@@ -41,17 +46,22 @@ func (tr *traffic) run(ctx context.Context, random *rand.Rand) {
 	defer close(tr.done)
 	tick := time.NewTicker(beat)
 	defer tick.Stop()
+	began := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		records := make([]journal.Record, 1+random.IntN(3))
+		due := int(time.Since(began).Seconds()*rate) - tr.count()
+		records := make([]journal.Record, max(0, min(due, most)))
 		for i := range records {
 			records[i] = journal.Record{
 				PersistenceID: fmt.Sprintf("id-%d", random.IntN(ids)), Type: "test.Happened", ContentType: "text/plain", Data: []byte("x"),
 			}
+		}
+		if len(records) == 0 {
+			continue
 		}
 		appended, err := tr.storage.Append(context.Background(), records...)
 		tr.mu.Lock()
@@ -74,6 +84,13 @@ func (tr *traffic) end(t *testing.T) map[event]bool {
 	<-tr.done
 	require.NoError(t, tr.err)
 	return tr.written
+}
+
+// so is what it has written so far.
+func (tr *traffic) so() map[event]bool {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	return maps.Clone(tr.written)
 }
 
 // count is how many events it has written.

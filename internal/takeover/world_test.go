@@ -35,7 +35,13 @@ type world struct {
 	all    []receipt
 	got    map[event]bool
 	wrong  []error
-	slow   time.Duration
+	open   sync.RWMutex // locked while nothing is taken
+}
+
+// close has whoever publishes wait; open, which may be called again, has them go on.
+func (w *world) close() (open func()) {
+	w.open.Lock()
+	return sync.OnceFunc(w.open.Unlock)
 }
 
 // newWorld listens on all addresses, so that network namespaces reach it, too.
@@ -61,9 +67,8 @@ func (w *world) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
 	if _, err := io.ReadAll(r.Body); err != nil {
 		return // the sender has gone
 	}
-	if w.slow > 0 {
-		time.Sleep(w.slow) // the receiver's work
-	}
+	w.open.RLock()
+	defer w.open.RUnlock()
 	got := receipt{event: event{id: r.Header.Get("Ce-Subject")}, member: path.Base(r.URL.Path), at: time.Now()}
 	var errs [2]error
 	got.seq, errs[0] = strconv.ParseInt(r.Header.Get("Ce-Sequence"), 10, 64)
@@ -84,6 +89,17 @@ func (w *world) receipts() []receipt {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return append([]receipt(nil), w.all...)
+}
+
+// receivedFrom is how many events were received from a member, of a shard in an epoch, since then.
+func (w *world) receivedFrom(member *process, key string, epoch int64, since time.Time) int {
+	events := map[event]bool{}
+	for _, r := range w.receipts() {
+		if r.member == member.job.Member && keyOf(r.id) == key && r.epoch == epoch && r.at.After(since) {
+			events[r.event] = true
+		}
+	}
+	return len(events)
 }
 
 // distinct is how many events were received.

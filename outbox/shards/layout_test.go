@@ -224,6 +224,35 @@ func TestWhatIsTakenOverAfterTheStopIsReleased(t *testing.T) {
 	})
 }
 
+// The look at the layout may take longer than the outbox waits. Then it is not gone on with.
+func TestATakeoverForWhichNobodyWaitsDoesNotBegin(t *testing.T) {
+	j, n := store(t), names{"shop", 1}
+	require.NoError(t, checkLayout(context.Background(), j, n, nil))
+	ctx, cancel := context.WithCancel(context.Background())
+	taken := 0
+	j.onCall(func(op, key string) (before, after error) {
+		switch {
+		case op == "Acquire":
+			taken++
+		case key == n.layoutKey():
+			cancel()
+		}
+		return nil, nil
+	})
+	f := &fence{SnapshotStore: deaf{j}, names: n, key: n.key(0)}
+	_, err := f.Acquire(ctx, n.key(0), 0, 1)
+	require.ErrorIs(t, err, context.Canceled)
+	require.NoError(t, f.release()) // which waits for what has begun
+	require.Zero(t, taken)
+}
+
+// deaf is a store that answers although nobody waits any more.
+type deaf struct{ *faulty }
+
+func (d deaf) Load(ctx context.Context, key string) (query.Saved, error) {
+	return d.faulty.Load(context.WithoutCancel(ctx), key)
+}
+
 // slow is a store that takes its time to let somebody take over a key.
 type slow struct {
 	*faulty

@@ -1,5 +1,8 @@
 package shards
 
+// One subject: a change of the number of shards, that dies and is repeated at each of its steps; the world it happens in is
+// for it alone.
+
 import (
 	"context"
 	crand "crypto/rand"

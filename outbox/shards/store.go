@@ -167,8 +167,8 @@ func markReleased(ctx context.Context, store query.SnapshotStore, key string, ep
 	return nil
 }
 
-// takeOver takes a key over from whoever has it by then. It is for those of whom nobody else is to be the owner: shards that are
-// stopped by it stay so, since it is only called once what is stored as the layout says so.
+// takeOver takes a key over from whoever has it by then. It is for the change of a layout, beside which nobody else is to have the
+// key: each time that it is refused, somebody else has taken over, and finds out that he must not.
 func takeOver(ctx context.Context, store query.SnapshotStore, key string) (query.Saved, error) {
 	for {
 		seen, err := store.Load(ctx, key)

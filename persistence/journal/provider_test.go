@@ -1,5 +1,7 @@
 package journal_test
 
+// One subject: a Provider over a store, and what it does about each thing that a store can fail in.
+
 import (
 	"context"
 	"errors"

@@ -1,5 +1,7 @@
 package journal_test
 
+// One subject: actors under the middleware Using, from the first event to what they cannot survive.
+
 import (
 	"errors"
 	"strings"

@@ -1,5 +1,7 @@
 package journaltest_test
 
+// One subject, one list: journals that read wrongly in one thing each, beside the case of the suite that must find it.
+
 import (
 	"bytes"
 	"context"

@@ -43,3 +43,18 @@ func ExampleHarness_begin() {
 	}
 	// Output:
 }
+
+// A journal that takes over the events of another one is tested for that, too.
+func ExampleRunImport() {
+	_ = func(t *testing.T) {
+		journaltest.RunImport(t, journaltest.Harness{
+			New: func(t *testing.T) journaltest.Journal {
+				j := memory.New()
+				t.Cleanup(func() { _ = j.Close() })
+				return j
+			},
+			Capabilities: journaltest.Capabilities{Notifier: true},
+		})
+	}
+	// Output:
+}

@@ -56,7 +56,7 @@ var outboxSnapshotCases = []testCase{
 			}
 		}
 		refuses(-1, 1, 2, math.MaxInt64) // nothing is stored
-		for epoch := int64(0); epoch <= 2; epoch++ {
+		for epoch := range int64(3) {
 			s.isFenced(t, s.save(epoch, 1, "never acquired"))
 		}
 		for epoch := int64(1); epoch <= 3; epoch++ {

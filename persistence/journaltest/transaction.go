@@ -140,7 +140,12 @@ var transactionCases = []testCase{
 		s.write(t, "early", 1, 1)
 		at, err := finder.OffsetAt(s.ctx, farPast)
 		require.NoError(t, err)
+		end, err := finder.OffsetAt(s.ctx, farFuture)
+		require.NoError(t, err)
 		require.NoError(t, tx.Commit())
+		late, _, err := s.EventsByPersistenceID(s.ctx, "late", 1, query.Limits{Events: 1})
+		require.NoError(t, err)
+		require.Greater(t, late[0].Offset, end, "a reader that starts at the end would miss late/1")
 		r := &follower{subject: s, after: at}
 		r.catchUp(t, "a reader that starts at the time")
 	}},

@@ -186,10 +186,11 @@ func (j *Journal) insertEvents(ctx context.Context, conn *pgx.Conn, c columns) (
 	args := []any{c.keys, c.ids, c.sequences, c.slices, c.uids, c.types, c.contentTypes, c.tags, c.metadata, c.data}
 	if j.batches {
 		ids, err := j.insertInBatch(ctx, conn, args)
-		if sqlState(err) != uniqueViolation || isOffsetTaken(err) {
+		faster := sqlState(err) == uniqueViolation && !isOffsetTaken(err) // somebody was
+		if !faster && sqlState(err) != noSuchStatement {
 			return ids, err
 		}
-		// Somebody was faster. Nothing was inserted.
+		// Nothing was inserted.
 	}
 	rows, err := conn.Query(ctx, j.statements.appendFreeEvents, append([]any{j.mode}, args...)...)
 	if err != nil {

@@ -8,6 +8,8 @@
 // event that commits later, whatever its filter: see below. It promises this for every program that writes to the table
 // journal by INSERT or COPY without naming the column ordering, also without this package.
 //
+// How to run it in production, from roles to failover, is told in docs/postgres.md.
+//
 // # Order
 //
 // An offset is taken before its transaction commits, so that a lower one can become visible behind a greater one. Readers
@@ -35,6 +37,10 @@
 //     one that they have: PostgreSQL says otherwise in a warning only. After a failed try, the journal waits for them again.
 //   - Whoever writes the column ordering himself (OVERRIDING SYSTEM VALUE, COPY with that column, values taken from the
 //     sequence earlier) breaks the order.
+//   - Logical replication copies offsets as they are, in an order of its own, and no sequence. A journal that a subscription
+//     writes to is refused, and so is one whose sequence is behind its table, by [Open] and on each new connection. To move a
+//     journal that way: stop all who append at the old place, wait until all has come, DROP SUBSCRIPTION, run the setval that
+//     the error shows, open it there. For its outboxes it is another journal, which an operator accepts.
 //   - PgBouncer has to be in session mode. In others nobody is woken, and what another process appends is found by polling;
 //     Waking says so.
 //   - What programs without this package append wakes nobody, and is found by polling.

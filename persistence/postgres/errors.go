@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/journal"
@@ -58,7 +60,7 @@ type PrivilegeError struct {
 func (e *PrivilegeError) Error() string {
 	grants := make([]string, len(e.Missing))
 	for i, p := range e.Missing {
-		grants[i] = fmt.Sprintf("GRANT %s TO %q;", p, e.User)
+		grants[i] = fmt.Sprintf("GRANT %s TO %s;", p, pgx.Identifier{e.User}.Sanitize())
 	}
 	return "privileges are missing: run " + strings.Join(grants, " ")
 }
@@ -106,6 +108,10 @@ func sqlState(err error) string {
 	}
 	return ""
 }
+
+// noSuchStatement is the SQLSTATE of a statement that was prepared and is not there any more: after a DISCARD ALL, for one, with
+// which a pool may reset its sessions. The driver prepares it anew the next time.
+const noSuchStatement = "26000"
 
 // uniqueViolation is the SQLSTATE of an insert of what is there already.
 const uniqueViolation = "23505"
@@ -170,13 +176,41 @@ func withoutCredentials(err error) error {
 		}
 		return &connectError{text: server.Error(), cause: server}
 	}
-	for _, known := range []error{context.Canceled, context.DeadlineExceeded, io.EOF, io.ErrUnexpectedEOF} {
+	for _, known := range []error{context.Canceled, context.DeadlineExceeded} {
 		if errors.Is(err, known) {
 			return &connectError{text: known.Error(), cause: known}
+		}
+	}
+	for _, known := range []error{io.EOF, io.ErrUnexpectedEOF} {
+		if errors.Is(err, known) {
+			return &connectError{text: attempts(connect), cause: known}
 		}
 	}
 	if dial, ok := errors.AsType[*net.OpError](err); ok {
 		return &connectError{text: fmt.Sprintf("%s: %v", dial.Op, dial.Err)}
 	}
-	return &connectError{text: "no connection could be had"}
+	return &connectError{text: attempts(connect)}
+}
+
+// attempts says why each attempt to connect has failed: of TLS and the like. What the driver puts before it names the user.
+func attempts(connect *pgconn.ConnectError) string {
+	all := []error{errors.Unwrap(connect)}
+	if joined, ok := all[0].(interface{ Unwrap() []error }); ok {
+		all = joined.Unwrap()
+	}
+	var texts []string
+	for _, err := range all {
+		if inner := errors.Unwrap(err); inner != nil {
+			err = inner // without the address
+		}
+		if text := err.Error(); !slices.Contains(texts, text) {
+			texts = append(texts, text)
+		}
+	}
+	text := strings.Join(texts, ", ")
+	// Nothing of ours or the driver's says it, but a function that the application has the driver call may.
+	if password := connect.Config.Password; password != "" {
+		text = strings.ReplaceAll(text, password, "…")
+	}
+	return text
 }

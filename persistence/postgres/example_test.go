@@ -2,9 +2,11 @@ package postgres_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"os"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -72,4 +74,32 @@ func ExampleMigrationSQL() {
 	// BEGIN;
 	// CREATE SCHEMA IF NOT EXISTS "public";
 	// -- What
+}
+
+// A job of its own migrates before a new version is deployed, as the owner of the tables. It may run as often as one likes.
+func ExampleMigrate() { //nolint:testableexamples // it needs a server
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	pool, err := pgxpool.New(ctx, os.Getenv("OWNER_DATABASE_URL"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	err = postgres.Migrate(ctx, pool)
+	pool.Close()
+	if err != nil {
+		log.Fatal(err)
+	}
+}
+
+// What an operator wants to hear of: a transaction that stays open and holds up what was appended after it, and processes that
+// do not wake each other.
+func ExampleJournal_Gap() { //nolint:testableexamples // it needs a server
+	var j *postgres.Journal
+	if gap, open := j.Gap(); open && time.Since(gap.Since) > 10*time.Second {
+		log.Printf("nothing after offset %d is published since %v: %d transactions are writing to the journal", gap.After, gap.Since, gap.AtWork)
+	}
+	waking := j.Waking()
+	if err := errors.Join(waking.ListenErr, waking.NotifyErr); err != nil {
+		log.Printf("outboxes publish up to a second later: %v", err)
+	}
 }

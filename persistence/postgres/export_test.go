@@ -50,5 +50,8 @@ var ErrDeaf = errDeaf
 // Registration is the key of the lock that those who register an outbox share, and a batch of Trim has alone.
 func (j *Journal) Registration() int64 { return j.registrationKey() }
 
+// LookSQL is what Trim sends before it looks at what may be removed, and how it asks for what outboxes need.
+func (j *Journal) LookSQL() (settings, needs string) { return indexPlanSQL, j.statements.trimNeeds }
+
 // TrimNeedsSQL is what a batch of Trim reads of the outboxes, and locks.
 func (j *Journal) TrimNeedsSQL() string { return j.statements.trimNeedsLocked }

@@ -50,10 +50,11 @@ type Journal struct {
 	gate          gate.Gate
 	gaps          gapWatch
 
-	mu      sync.Mutex
-	server  server // where the newest connection led to
-	horizon horizon
-	gap     Gap
+	mu       sync.Mutex
+	server   server // where the newest connection led to
+	horizon  horizon
+	gap      Gap
+	searches map[search]int64 // up to which number there is nothing of the time
 }
 
 // GetState implements persistence.Provider. Applications give the journal to journal.Using rather than using this.

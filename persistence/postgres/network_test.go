@@ -7,6 +7,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 )
@@ -18,6 +19,7 @@ type network struct {
 
 	mu    sync.Mutex
 	conns []*networkConn
+	hole  chan struct{} // closed when what was lost in it can be found again; nil: nothing is lost
 	dials atomic.Int64
 }
 
@@ -31,6 +33,11 @@ func (n *network) dial(ctx context.Context, network, address string) (net.Conn, 
 	if n.cut.Load() {
 		return nil, errors.New("the network is cut")
 	}
+	select {
+	case <-n.healed():
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
 	if err != nil {
 		return nil, err
@@ -42,13 +49,38 @@ func (n *network) dial(ctx context.Context, network, address string) (net.Conn, 
 	return c, nil
 }
 
-// freeze has the server be gone without a word, for all connections that there are.
-func (n *network) freeze() {
+// freeze has the server be gone without a word, for all connections that there are. It returns how many that has changed.
+func (n *network) freeze() (frozen int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, c := range n.conns {
-		c.frozen.Store(true)
+		if c.frozen.CompareAndSwap(false, true) {
+			frozen++
+		}
 	}
+	return frozen
+}
+
+// isolate has the server be gone without a word until it is healed: nothing arrives from either side, no end either, and whoever
+// connects waits. The connections that there are stay silent for good; then the server learns that those that were closed are.
+func (n *network) isolate() (heal func()) {
+	hole := make(chan struct{})
+	n.mu.Lock()
+	n.hole = hole
+	n.mu.Unlock()
+	n.freeze()
+	return func() { close(hole) }
+}
+
+// healed is closed once packets arrive.
+func (n *network) healed() <-chan struct{} {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.hole == nil {
+		n.hole = make(chan struct{})
+		close(n.hole)
+	}
+	return n.hole
 }
 
 type networkConn struct {
@@ -65,6 +97,20 @@ func (c *networkConn) Write(b []byte) (int, error) {
 		return len(b), nil
 	}
 	return c.Conn.Write(b)
+}
+
+func (c *networkConn) Close() error {
+	select {
+	case <-c.network.healed():
+		return c.Conn.Close()
+	default:
+	}
+	_ = c.SetDeadline(time.Unix(1, 0)) // on this side it is closed
+	go func() {
+		<-c.network.healed()
+		_ = c.Conn.Close()
+	}()
+	return nil
 }
 
 func (c *networkConn) Read(b []byte) (int, error) {

@@ -21,6 +21,9 @@ import (
 // [Journal.Subscribe]. A connection is looked at when the journal uses it for the first time, so that what Open refuses is refused later,
 // too. PgBouncer has to be in session mode: in others a connection may lead from one server to another unnoticed.
 //
+// It refuses a journal whose sequence would give offsets again that outboxes may have passed, as where logical replication or COPY has
+// filled the table, and one that a subscription still writes to: see the package's limits.
+//
 // Errors wrap [ErrNotMigrated], [ErrNotJournal], [ErrStandby], [ErrUnsafeOrder], a [*SchemaError] or a [*PrivilegeError], and
 // say what to do about it.
 func Open(ctx context.Context, pool *pgxpool.Pool, opts ...Option) (*Journal, error) {

@@ -204,7 +204,7 @@ func TestPrivileges(t *testing.T) {
 		var missing *postgres.PrivilegeError
 		require.ErrorAs(t, err, &missing)
 		require.Equal(t, role, missing.User)
-		require.ErrorContains(t, err, "GRANT "+missing.Missing[0])
+		require.ErrorContains(t, err, "GRANT "+missing.Missing[0]+" TO "+quoted)
 		for _, privilege := range missing.Missing {
 			exec(t, pool, "GRANT "+privilege+" TO "+quoted)
 			granted++

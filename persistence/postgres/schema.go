@@ -86,11 +86,11 @@ func step(version int) string {
 
 func migrate(ctx context.Context, tx pgx.Tx, t tables) error {
 	// Only one migrates at a time. Names that are not there yet cannot be locked.
-	if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", advisoryKey("migrate", t.name)); err != nil {
+	if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", pgx.QueryExecModeExec, advisoryKey("migrate", t.name)); err != nil {
 		return err
 	}
 	var hasSchema, hasMeta bool
-	err := tx.QueryRow(ctx, t.sql(`SELECT to_regnamespace({{'schema'}}) IS NOT NULL, to_regclass({{'meta'}}) IS NOT NULL`)).Scan(&hasSchema, &hasMeta)
+	err := tx.QueryRow(ctx, t.sql(`SELECT to_regnamespace({{'schema'}}) IS NOT NULL, to_regclass({{'meta'}}) IS NOT NULL`), pgx.QueryExecModeExec).Scan(&hasSchema, &hasMeta)
 	if err != nil {
 		return err
 	}
@@ -131,7 +131,7 @@ type queryer interface {
 func readMeta(ctx context.Context, q queryer, t tables) (m meta, err error) {
 	var key, value string
 	values := map[string]string{}
-	rows, err := q.Query(ctx, t.sql(`SELECT key, value FROM {{meta}}`))
+	rows, err := q.Query(ctx, t.sql(`SELECT key, value FROM {{meta}}`), pgx.QueryExecModeExec)
 	if err == nil {
 		_, err = pgx.ForEachRow(rows, []any{&key, &value}, func() error { values[key] = value; return nil })
 	}

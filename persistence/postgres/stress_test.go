@@ -1,5 +1,7 @@
 package postgres_test
 
+// One test: who writes, reads and publishes in it at the same time is of use to no other.
+
 import (
 	"context"
 	"fmt"

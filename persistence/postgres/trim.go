@@ -29,9 +29,9 @@ const lastOfSQL = `CROSS JOIN LATERAL (SELECT j.sequence_number, j.actorless FRO
 			ORDER BY j.sequence_number DESC LIMIT 1) AS l`
 
 const (
-	// trimPlanSQL is for tables whose statistics are missing or old: all that may be removable would be read and sorted, to look
-	// at a thousand of them.
-	trimPlanSQL = `SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true)`
+	// indexPlanSQL is for tables whose statistics are missing or old: all of them would be read and sorted, to look at a few. A
+	// table that has no other plan is then given such a cost that the statement would be compiled, for some hundred milliseconds.
+	indexPlanSQL = `SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true), set_config('jit', 'off', true)`
 
 	// trimCandidatesSQL looks at the events that may be removable, in order, and locks nothing.
 	trimCandidatesSQL = `SELECT e.ordering, e.persistence_id, e.sequence_number, e.time, coalesce(pg_column_size(e.data), 0), ` + removableSQL + `
@@ -105,7 +105,7 @@ func (j *Journal) Trim(ctx context.Context, r journal.Retention) (journal.Trimme
 // lookForTrim looks at the next candidates. It returns those that are to be removed, and whether there may be more behind.
 func (j *Journal) lookForTrim(ctx context.Context, conn *pgx.Conn, t *trimming) (batches [][]candidate, more bool, err error) {
 	err = pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, trimPlanSQL, j.mode); err != nil {
+		if _, err := tx.Exec(ctx, indexPlanSQL, j.mode); err != nil {
 			return err
 		}
 		needs, err := j.outboxNeeds(ctx, tx, j.statements.trimNeeds)

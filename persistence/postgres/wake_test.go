@@ -1,5 +1,7 @@
 package postgres_test
 
+// One subject: waking other processes, and the connection that listens for it, whatever becomes of that.
+
 import (
 	"context"
 	"errors"

@@ -1,5 +1,7 @@
 package postgres_test
 
+// One subject: the application, with all that it writes and what must come of it, that the tests of faults do harm to.
+
 import (
 	"bytes"
 	"context"

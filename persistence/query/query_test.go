@@ -88,3 +88,11 @@ func ExampleFilter() {
 	fmt.Println(paid.ID(), billing.Matches(&paid))
 	// Output: order-17/3 true
 }
+
+// Half of the ids belong to this outbox, always the same ones.
+func ExampleSliceOf() {
+	lower := query.Filter{Slices: query.SliceRange{From: 0, To: query.NumSlices / 2}}
+	slice := query.SliceOf("order-17")
+	fmt.Println(slice, lower.Matches(&query.Event{PersistenceID: "order-17", Slice: slice}))
+	// Output: 104 true
+}

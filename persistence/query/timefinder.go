@@ -11,6 +11,10 @@ type TimeFinder interface {
 	// the first such event, the head's if there is none. A reader that starts after it misses no event of t or
 	// later, and may see some earlier ones where clocks were set back.
 	//
-	// It may take as long as reading the whole journal: it is meant to be asked once, before a reader's first start.
+	// The offset is one up to which the journal is complete: no event at or below it becomes visible later. Where events may
+	// yet be committed below the head, it can be less than the head.
+	//
+	// It may take as long as reading the whole journal: it is meant to be asked once, before a reader's first start. For a time that
+	// is later than that of every event that the journal can store, it does not: that is how a reader finds the journal's end.
 	OffsetAt(ctx context.Context, t time.Time) (Offset, error)
 }

@@ -1,5 +1,7 @@
 package sqlite
 
+// One subject: appends that share a transaction, and who of them fails, leaves or comes late.
+
 import (
 	"context"
 	"database/sql"

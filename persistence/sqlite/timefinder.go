@@ -18,7 +18,8 @@ const offsetAtSQL = `SELECT offset - 1 FROM events WHERE time >= ? ORDER BY offs
 func (j *Journal) OffsetAt(ctx context.Context, t time.Time) (offset query.Offset, err error) {
 	err = j.read(ctx, fmt.Sprintf("find the offset at %v", t), func(tx *sql.Tx) error {
 		head, err := j.head(ctx, tx)
-		if err != nil {
+		if err != nil || t.After(lastMicro) {
+			offset = head
 			return err
 		}
 		err = tx.StmtContext(ctx, j.stmts.offsetAt).QueryRowContext(ctx, firstMicro(t)).Scan(&offset)
@@ -33,10 +34,13 @@ func (j *Journal) OffsetAt(ctx context.Context, t time.Time) (offset query.Offse
 	return offset, nil
 }
 
+// lastMicro is the last time that is stored as it is.
+var lastMicro = time.UnixMicro(math.MaxInt64)
+
 // firstMicro is the first whole microsecond at or after t, as times are stored.
 func firstMicro(t time.Time) int64 {
 	switch { // beyond these, UnixMicro wraps around
-	case t.After(time.UnixMicro(math.MaxInt64)):
+	case t.After(lastMicro):
 		return math.MaxInt64
 	case t.Before(time.UnixMicro(math.MinInt64)):
 		return math.MinInt64

@@ -1,5 +1,7 @@
 package ledger
 
+// One subject, one list: the ledger's rules, each told once, with no more than the inputs that it takes.
+
 import (
 	"testing"
 	"time"

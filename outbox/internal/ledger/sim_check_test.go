@@ -1,5 +1,8 @@
 package ledger
 
+// One subject: everything that the simulation demands of a ledger, so that whoever asks whether a promise is checked reads
+// one file.
+
 import (
 	"errors"
 	"fmt"

@@ -1,5 +1,8 @@
 package ledger
 
+// One subject: a life of a simulated ledger, which carries out each effect and answers it. What it checks is in
+// sim_check_test.go.
+
 import (
 	"cmp"
 	"slices"

@@ -54,3 +54,15 @@ func ExampleVerifier() {
 	// 204
 	// 401
 }
+
+// A secret is made once, and given to the receiver. It does not show itself by chance.
+func ExampleNewSecret() {
+	text := signature.NewSecret()
+	secret, err := signature.ParseSecret(text)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(strings.HasPrefix(text, "whsec_"), strings.Contains(fmt.Sprint(secret), text))
+	// Output: true false
+}
