@@ -26,7 +26,7 @@ import (
 
 const (
 	numShards  = 8
-	maxUnsaved = 16
+	maxUnsaved = 24
 	// patience is how long anything may take.
 	patience = 30 * time.Second
 )
