@@ -28,8 +28,7 @@ type traffic struct {
 
 const (
 	ids = 200
-	// rate of events per second, however long the journal takes to append. What a shard publishes between two saves, which come
-	// once a second if nothing asks for them sooner, must be several times maxUnsaved, or a bound that does not hold would not be seen.
+	// rate of events per second, however long the journal takes to append; see maxUnsaved.
 	rate = 600
 	beat = 20 * time.Millisecond // between two appends, if they take no longer: a SQLite file is the members', too
 	most = 256                   // in one append
