@@ -112,7 +112,7 @@ func (p *party) checkRepeats(receipts []receipt) {
 	}
 	var counts []int
 	for h, n := range repeated {
-		require.LessOrEqual(p.t, n, maxUnsaved, "%s: events of epoch %d were repeated by later ones", h.key, h.epoch)
+		require.LessOrEqual(p.t, n, maxUnsaved(p.seats[0].journal), "%s: events of epoch %d were repeated by later ones", h.key, h.epoch)
 		counts = append(counts, n)
 	}
 	slices.SortFunc(counts, cmp.Compare)

@@ -28,11 +28,10 @@ type traffic struct {
 
 const (
 	ids = 200
-	// rate of events per second, however long the journal takes to append. What a shard publishes between two saves, which come
-	// once a second if nothing asks for them sooner, must be several times maxUnsaved, or a bound that does not hold would not be seen.
+	// rate of events per second, however long the journal takes to append; see maxUnsaved.
 	rate = 600
-	beat = 4 * time.Millisecond // between two appends, if they take no longer
-	most = 256                  // in one append
+	beat = 20 * time.Millisecond // between two appends, if they take no longer: a SQLite file is the members', too
+	most = 256                   // in one append
 )
 
 func newTraffic(storage takeover.Storage, random *rand.Rand) *traffic {
