@@ -8,5 +8,5 @@
 //
 // OUTBOX_TAKEOVER_KILLS sets the number of kills for each kind of journal (4), OUTBOX_TAKEOVER_EVENTS how many are published by
 // shards and by lanes, to compare (8,000). A comparison is repeated twice at most if it misses its bar, since other work on the machine may have
-// come between. OUTBOX_TAKEOVER_SEED sets what is drawn (by default the clock, and printed).
+// come between; with the race detector it is only printed. OUTBOX_TAKEOVER_SEED sets what is drawn (by default the clock, and printed).
 package takeover

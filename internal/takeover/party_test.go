@@ -142,7 +142,7 @@ func newPartyAt(t *testing.T, place string, seats []seat) *party {
 	storage, _, err := takeover.Open(context.Background(), place)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, storage.Close()) })
-	p.traffic = newTraffic(storage, mathrand.New(mathrand.NewPCG(seed, 1)))
+	p.traffic = newTraffic(storage, paceOf(place), mathrand.New(mathrand.NewPCG(seed, 1)))
 	t.Cleanup(func() { p.traffic.stop(); <-p.traffic.done })
 	return p
 }
@@ -162,10 +162,12 @@ func freePort(t *testing.T) int {
 	return 0
 }
 
+func inPostgres(place string) bool { return strings.Contains(place, "://") }
+
 // maxUnsaved of the shards whose journal is at a place. In PostgreSQL it is a third of what a shard publishes in the second between
 // two saves, so that a bound that does not hold is seen. A SQLite file, at which all members take turns, cannot be saved to so often.
 func maxUnsaved(place string) int {
-	if strings.Contains(place, "://") {
+	if inPostgres(place) {
 		return 24
 	}
 	return 64

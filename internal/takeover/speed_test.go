@@ -27,11 +27,13 @@ func TestShardsAgainstLanes(t *testing.T) {
 				t.Logf("one outbox with 8 lanes: %v", lanes)
 				t.Logf("8 shards on 3 members:   %v", shards)
 				t.Logf("ratio: %.2f", shards.rate/lanes.rate)
-				if best = max(best, shards.rate/lanes.rate); best >= 0.8 {
+				if best = max(best, shards.rate/lanes.rate); raced || best >= 0.8 {
 					break
 				}
 			}
-			require.GreaterOrEqual(t, best, 0.8)
+			if !raced { // it would be the race detector that is measured: three of it against one
+				require.GreaterOrEqual(t, best, 0.8)
+			}
 		})
 	}
 }

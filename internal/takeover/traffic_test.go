@@ -15,9 +15,24 @@ import (
 	"github.com/protoactor-contrib/protoactor-outbox/persistence/journal"
 )
 
+// pace is that of the traffic to a journal: events per second, however long it takes to append, and the time between two appends, if
+// they take no longer. A SQLite file is all members', who wait for it in no order.
+type pace struct {
+	rate float64
+	beat time.Duration
+}
+
+func paceOf(place string) pace {
+	if inPostgres(place) {
+		return pace{600, 20 * time.Millisecond}
+	}
+	return pace{200, 60 * time.Millisecond}
+}
+
 // traffic appends events to the journal until it is stopped.
 type traffic struct {
 	storage takeover.Storage
+	pace    pace
 	stop    context.CancelFunc
 	done    chan struct{}
 
@@ -27,23 +42,20 @@ type traffic struct {
 }
 
 const (
-	ids = 200
-	// rate of events per second, however long the journal takes to append; see maxUnsaved.
-	rate = 600
-	beat = 20 * time.Millisecond // between two appends, if they take no longer: a SQLite file is the members', too
-	most = 256                   // in one append
+	ids  = 200
+	most = 256 // in one append
 )
 
-func newTraffic(storage takeover.Storage, random *rand.Rand) *traffic {
+func newTraffic(storage takeover.Storage, pace pace, random *rand.Rand) *traffic {
 	ctx, cancel := context.WithCancel(context.Background())
-	tr := &traffic{storage: storage, stop: cancel, done: make(chan struct{}), written: map[event]bool{}}
+	tr := &traffic{storage: storage, pace: pace, stop: cancel, done: make(chan struct{}), written: map[event]bool{}}
 	go tr.run(ctx, random)
 	return tr
 }
 
 func (tr *traffic) run(ctx context.Context, random *rand.Rand) {
 	defer close(tr.done)
-	tick := time.NewTicker(beat)
+	tick := time.NewTicker(tr.pace.beat)
 	defer tick.Stop()
 	began := time.Now()
 	for {
@@ -52,7 +64,7 @@ func (tr *traffic) run(ctx context.Context, random *rand.Rand) {
 			return
 		case <-tick.C:
 		}
-		due := int(time.Since(began).Seconds()*rate) - tr.count()
+		due := int(time.Since(began).Seconds()*tr.pace.rate) - tr.count()
 		records := make([]journal.Record, max(0, min(due, most)))
 		for i := range records {
 			records[i] = journal.Record{
