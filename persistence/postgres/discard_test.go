@@ -36,7 +36,7 @@ func TestAPoolThatResetsItsSessions(t *testing.T) {
 				_, err = j.Append(t.Context(), journal.Record{PersistenceID: id + "-records", Type: "T"})
 				require.NoError(t, err)
 				require.NoError(t, j.SaveActorSnapshot(t.Context(), id, journal.ActorSnapshot{Index: 1, Type: "T"}))
-				saved, err := j.Acquire(t.Context(), "outbox/"+id, 0, 0)
+				saved, err := j.Acquire(t.Context(), "outbox/"+id, 0, round)
 				require.NoError(t, err)
 				require.NoError(t, j.Save(t.Context(), "outbox/"+id, query.Saved{Epoch: saved.Epoch, Index: saved.Index + 1}))
 				require.NoError(t, j.HideEvents(t.Context(), id, round))
