@@ -6,7 +6,8 @@
 // from them when they acquire a shard and save its offsets. It kills members, suspends them, has them leave and join, and cuts
 // them off from each other and from the database.
 //
-// OUTBOX_TAKEOVER_KILLS sets the number of kills for each kind of journal (4), OUTBOX_TAKEOVER_EVENTS how many are published by
+// OUTBOX_TAKEOVER_KILLS sets the number of kills for each kind of journal (4), and has the longest pause held to its bar, which says
+// little on a machine with other work; OUTBOX_TAKEOVER_EVENTS how many are published by
 // shards and by lanes, to compare (8,000). A comparison is repeated twice at most if it misses its bar, since other work on the machine may have
 // come between; with the race detector it is only printed. OUTBOX_TAKEOVER_SEED sets what is drawn (by default the clock, and printed).
 package takeover
