@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	rand2 "math/rand/v2"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -264,6 +265,7 @@ func TestTrimHasNoStatementCompiled(t *testing.T) {
 	var compiles bool
 	require.NoError(t, pool.QueryRow(t.Context(), "SELECT pg_jit_available()").Scan(&compiles))
 	if !compiles {
+		require.NotEqual(t, "1", os.Getenv("OUTBOX_REQUIRE_SERVICES"), "OUTBOX_REQUIRE_SERVICES=1, but this server compiles nothing: set jit, and install llvmjit")
 		t.Skip("SKIPPED: this server compiles nothing (jit is off, or llvmjit is not installed)")
 	}
 	settings, needs := open(t, pool).LookSQL()
